@@ -1,0 +1,1 @@
+"""The host side: `python -m tools` lists every command."""

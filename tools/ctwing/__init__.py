@@ -1,0 +1,1 @@
+"""The local AEP: plays the platform as its documents say, on libraries nobody here wrote."""

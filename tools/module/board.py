@@ -1,0 +1,191 @@
+"""One power-on of a simulated module: what QuecPython's modules have in common.
+
+Behaviour (`tools/module/modem/`) is ordinary Python that never knows which engine runs the application. An engine
+hands every call of the application to `Board.call`; everything that takes time on the module waits in `Board.wait`,
+where callbacks are delivered and where the power may go (PSM, power-down, a cut).
+"""
+
+import asyncio
+import inspect
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tools.world.clock import WorldLoop
+from tools.world.events import Events
+from tools.world.network import Network
+
+
+class PowerOff(BaseException):
+    """The application stops here for ever. `how`: psm, down, restart, cut, watchdog, exit (it ended by itself)."""
+
+    def __init__(self, how: str, detail: str = "") -> None:
+        super().__init__(how, detail)
+        self.how, self.detail = how, detail
+
+
+@dataclass
+class Identity:
+    """Who the module is. The defaults are the guide's example device (guide §6)."""
+
+    imei: str = "868543060974334"
+    imsi: str = "460115472446714"
+    iccid: str = "89860320845515190439"
+
+
+@dataclass
+class NonVolatile:
+    """What outlives power-off outside the file system: settings the modem keeps, the RTC, and wake-up causes."""
+
+    values: dict[str, Any] = field(default_factory=dict)  # e.g. "psm": [mode, tau_unit, tau, act_unit, act]
+    rtc_offset_us: int | None = None  # RTC minus world time; None: never set, the RTC starts at its default date
+    alarm_us: int | None = None
+
+
+class Firmware:
+    """Base of one QuecPython module's behaviour.
+
+    Public methods are the module's functions, under QuecPython's names; an `async` one takes the module's time.
+    `CONSTANTS` are its constants, `CLASSES` its classes (subclasses of `Thing`). They return None, bool, int, float,
+    str, bytes, tuple or list, and raise OSError(errno), ValueError or TypeError as the firmware does. A bytearray
+    argument is the caller's own: what is written into it is copied back.
+    """
+
+    NAME = ""
+    CONSTANTS: dict[str, Any] = {}
+    CLASSES: dict[str, type["Thing"]] = {}
+
+    def __init__(self, board: "Board") -> None:
+        self.board = board
+
+
+class Thing:
+    """Base of an object the application holds (a socket, a timer, a watchdog). `refused` makes its constructor give
+    False, as `machine.WDT` does."""
+
+    CONSTANTS: dict[str, Any] = {}
+    refused = False
+
+    def __init__(self, board: "Board", *args: Any) -> None:
+        self.board = board
+
+
+def members(owner: type, base: type) -> list[str]:
+    """Names of the functions that `owner` offers to the application."""
+    return sorted(
+        name for name, value in inspect.getmembers(owner, inspect.isfunction)
+        if not name.startswith("_") and not hasattr(base, name)
+    )
+
+
+class Board:
+    """One power-on. `reason` is what `Power.powerOnReason()` says (quecpython.md §3.6)."""
+
+    def __init__(
+        self,
+        loop: WorldLoop,
+        network: Network,
+        events: Events,
+        *,
+        profile: Any,
+        identity: Identity,
+        nv: NonVolatile,
+        seed: str,
+        reason: int,
+        flash: Any = None,
+    ) -> None:
+        self.loop, self.network, self.events = loop, network, events
+        self.profile, self.identity, self.nv, self.reason, self.flash = profile, identity, nv, reason, flash
+        self.rng = random.Random(seed)
+        self.booted_us = loop.now_us
+        self.firmware: dict[str, Firmware] = {}
+        self.things: dict[int, Thing] = {}
+        self.changed = asyncio.Event()  # set whenever something a waiting application depends on has changed
+        self.callbacks: list[tuple[int, Any]] = []  # (callback id, its one argument), waiting for the application
+        self.deliver: Callable[[int, Any], Any] | None = None  # the engine's: runs one callback to its end
+        self.power_off_at: Callable[[], float | None] = lambda: None  # when PSM would cut the power, as things are
+        self.on_power_off: list[Callable[[], None]] = []
+        self.calls = 0
+        self.heap_peak = 0
+
+    # -- the application's calls ---------------------------------------------------------------------------------
+
+    def surface(self) -> dict[str, Any]:
+        """What this family's firmware offers: {module: {functions, constants, classes: {name: {methods, constants}}}}.
+        The engines build the application's modules from it and from nothing else."""
+        out: dict[str, Any] = {}
+        for name, firmware in self.firmware.items():
+            absent = self.profile.absent.get(name, ())
+            out[name] = {
+                "functions": [n for n in members(type(firmware), Firmware) if n not in absent],
+                "constants": {k: v for k, v in firmware.CONSTANTS.items() if k not in absent},
+                "classes": {
+                    k: {"methods": members(cls, Thing), "constants": cls.CONSTANTS}
+                    for k, cls in firmware.CLASSES.items() if k not in absent
+                },
+            }
+        return out
+
+    async def call(self, name: str, args: list[Any]) -> Any:
+        """Runs `module.function`, `module.Class` (gives a handle, or False) or `@handle.method`."""
+        self.calls += 1
+        owner, _, member = name.partition(".")
+        if owner.startswith("@"):
+            target = getattr(self.things[int(owner[1:])], member)
+        else:
+            firmware = self.firmware[owner]
+            cls = firmware.CLASSES.get(member)
+            if cls is not None:
+                thing = cls(self, *args)
+                if thing.refused:
+                    return False
+                handle = len(self.things) + 1
+                self.things[handle] = thing
+                return handle
+            target = getattr(firmware, member)
+        result = target(*args)
+        return await result if inspect.isawaitable(result) else result
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def uptime_ms(self) -> int:
+        """Milliseconds since this power-on."""
+        return (self.loop.now_us - self.booted_us) // 1000
+
+    def call_back(self, callback: int | None, argument: Any) -> None:
+        """Queues a callback of the application; it runs while the application waits."""
+        if callback is not None:
+            self.callbacks.append((callback, argument))
+            self.changed.set()
+
+    async def wait(self, seconds: float | None, until: Callable[[], Any] = lambda: False) -> bool:
+        """Parks the application for `seconds` (None: for ever) or until `until()`; True if that came to hold.
+
+        Callbacks are delivered meanwhile. Raises PowerOff('psm') when the module powers down in PSM.
+        """
+        end = None if seconds is None else self.loop.time() + seconds
+        while True:
+            while self.callbacks:
+                callback, argument = self.callbacks.pop(0)
+                assert self.deliver is not None
+                await self.deliver(callback, argument)
+            if until():
+                return True
+            now = self.loop.time()
+            if end is not None and end - now < 1e-6:
+                return False
+            cut = self.power_off_at()
+            if cut is not None and cut - now < 1e-6:
+                raise PowerOff("psm")
+            limits = [t - now for t in (end, cut) if t is not None]
+            self.changed.clear()
+            try:
+                await asyncio.wait_for(self.changed.wait(), min(limits) if limits else None)
+            except asyncio.TimeoutError:
+                continue
+
+    def power_off(self) -> None:
+        """Everything that dies with the power: timers, sockets, the radio's activity."""
+        for hook in self.on_power_off:
+            hook()

@@ -1,0 +1,143 @@
+"""Virtual time: it moves only when everyone waits.
+
+`WorldLoop` is an asyncio loop whose clock jumps to the next timer as soon as no program computes and no datagram is
+under way. Module, network and platform live on it, so days pass in milliseconds and every run of a seed is the same.
+Time is kept as whole microseconds: no float error accumulates, whatever the pattern of waits.
+"""
+
+import asyncio
+import selectors
+from typing import Any
+
+SILENCE_LIMIT = 30.0
+"""Real seconds a computing VM or a datagram on loopback may stay silent before the world gives up."""
+
+
+class Deadlock(RuntimeError):
+    """Nobody computes, nothing is under way and no timer is set: the world would stand still for ever."""
+
+
+class JumpSelector:
+    """A selector that jumps instead of waiting. `busy` counts what is still at work outside the loop."""
+
+    def __init__(self, epoch_us: int) -> None:
+        self._real = selectors.DefaultSelector()
+        self.now_us = epoch_us
+        self.busy = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def select(self, timeout: float | None = None) -> list:
+        ready = self._real.select(0)
+        if ready or timeout == 0:
+            return ready
+        if self.busy > 0:
+            ready = self._real.select(SILENCE_LIMIT)
+            if not ready:
+                raise Deadlock(f"the world waited {SILENCE_LIMIT:.0f} s of real time for a program or a datagram")
+            return ready
+        if timeout is None:
+            raise Deadlock("everyone waits for ever: no timer is set")
+        self.now_us += max(1, round(timeout * 1e6))
+        return []
+
+
+class WorldLoop(asyncio.SelectorEventLoop):
+    """The loop of a world. `epoch` is the Unix time at which it begins, in seconds."""
+
+    def __init__(self, epoch: int = 1_795_392_000) -> None:
+        self.jump = JumpSelector(epoch * 1_000_000)
+        self._open: set[int] = set()  # ports of endpoints that can receive
+        self._known: set[int] = set()  # ports of every endpoint there ever was: their datagrams are counted
+        super().__init__(self.jump)
+        self._clock_resolution = 1e-6
+
+    def time(self) -> float:
+        """Unix time of the world in seconds."""
+        return self.jump.now_us / 1e6
+
+    @property
+    def now_us(self) -> int:
+        """Unix time of the world in whole microseconds."""
+        return self.jump.now_us
+
+    def hold(self) -> None:
+        """Something outside the loop begins to work; time stands still until `release`."""
+        self.jump.busy += 1
+
+    def release(self) -> None:
+        """What `hold` announced has answered."""
+        self.jump.busy -= 1
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future:
+        """Runs `func` at once: a thread's real time would not be the world's."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - handed to whoever awaits the future
+            future.set_exception(error)
+        return future
+
+    async def create_datagram_endpoint(self, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
+        """As asyncio's; a datagram between two endpoints of this loop holds the clock until it has landed."""
+
+        def factory() -> asyncio.BaseProtocol:
+            return _Landing(self, protocol_factory())
+
+        transport, landing = await super().create_datagram_endpoint(factory, *args, **kwargs)
+        port = transport.get_extra_info("sockname")[1]
+        self._open.add(port)
+        self._known.add(port)
+        return _Launching(self, transport), landing.inner
+
+
+class _Landing(asyncio.DatagramProtocol):
+    """Between transport and protocol: tells the loop that a datagram has arrived."""
+
+    def __init__(self, loop: WorldLoop, inner: Any) -> None:
+        self.loop, self.inner = loop, inner
+
+    def connection_made(self, transport: Any) -> None:
+        self.inner.connection_made(_Launching(self.loop, transport))
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        if addr[1] in self.loop._known:
+            self.loop.release()
+        self.inner.datagram_received(data, addr)
+
+    def error_received(self, error: Exception) -> None:
+        self.inner.error_received(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.inner.connection_lost(error)
+
+
+class _Launching:
+    """A transport that tells the loop when a datagram for one of its own endpoints is under way."""
+
+    def __init__(self, loop: WorldLoop, transport: Any) -> None:
+        self._loop, self._transport = loop, transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def sendto(self, data: bytes, addr: Any = None) -> None:
+        target = addr or self._transport.get_extra_info("peername")
+        if target is not None and target[1] in self._loop._open:
+            self._loop.hold()
+        self._transport.sendto(data, addr)
+
+    def close(self) -> None:
+        """Closes the endpoint; datagrams still queued for it are taken out first, so that none holds the clock."""
+        sock = self._transport.get_extra_info("socket")
+        port = self._transport.get_extra_info("sockname")[1]
+        self._loop._open.discard(port)
+        while True:
+            try:
+                data, sender = sock._sock.recvfrom(65535) if hasattr(sock, "_sock") else sock.recvfrom(65535)
+            except (BlockingIOError, OSError):
+                break
+            if sender[1] in self._loop._known:
+                self._loop.release()
+        self._transport.close()
