@@ -106,6 +106,11 @@ class Board:
         self.deliver: Callable[[int, Any], Any] | None = None  # the engine's: runs one callback to its end
         self.power_off_at: Callable[[], float | None] = lambda: None  # when PSM would cut the power, as things are
         self.on_power_off: list[Callable[[], None]] = []
+        self.radio: Any = None  # tools/module/modem/radio.py; fitted like the next two by modem.fit
+        self.meter: Any = None  # tools/module/modem/meter.py
+        self.sim: Any = None  # tools/module/modem/sim.py
+        self.doomed: PowerOff | None = None  # set by `doom`
+        self._timers: set[asyncio.TimerHandle] = set()
         self.calls = 0
         self.heap_peak = 0
 
@@ -159,6 +164,22 @@ class Board:
             self.callbacks.append((callback, argument))
             self.changed.set()
 
+    def later(self, seconds: float, action: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+        """Runs `action` after `seconds`, unless the power goes before."""
+
+        def run() -> None:
+            self._timers.discard(handle)
+            action(*args)
+
+        handle = self.loop.call_later(max(0.0, seconds), run)
+        self._timers.add(handle)
+        return handle
+
+    def doom(self, how: str, detail: str = "") -> None:
+        """The power goes as soon as the application waits (a watchdog that was not fed, `Forcehib`)."""
+        self.doomed = self.doomed or PowerOff(how, detail)
+        self.changed.set()
+
     async def wait(self, seconds: float | None, until: Callable[[], Any] = lambda: False) -> bool:
         """Parks the application for `seconds` (None: for ever) or until `until()`; True if that came to hold.
 
@@ -166,6 +187,8 @@ class Board:
         """
         end = None if seconds is None else self.loop.time() + seconds
         while True:
+            if self.doomed is not None:
+                raise self.doomed
             while self.callbacks:
                 callback, argument = self.callbacks.pop(0)
                 assert self.deliver is not None
@@ -189,3 +212,6 @@ class Board:
         """Everything that dies with the power: timers, sockets, the radio's activity."""
         for hook in self.on_power_off:
             hook()
+        for handle in self._timers:
+            handle.cancel()
+        self._timers.clear()
