@@ -1,0 +1,36 @@
+"""AT commands through `atcmd.sendSync`: one lock, one parser. Only commands with a direct answer work: there is no way
+to receive a URC (quecpython.md §3.12)."""
+
+import _thread
+import atcmd
+
+from link.fault import NoModem
+
+_RESULTS = ("OK", "ERROR", "+CME ERROR", "+CMS ERROR", "invalid parameter", "timeout", "system error")
+_lock = _thread.allocate_lock()  # sendSync is not re-entrant (quecpython.md §3.12)
+_buffer = bytearray(256)  # the longest answer we read is QENG's, about 120 bytes
+
+
+def send(command: str, timeout: int = 5) -> str:
+    """Sends `command` (without line end) and returns its answer's text, lines separated by newlines, without the result line.
+    Raises NoModem with the command's name unless the result is OK."""
+    with _lock:
+        for i in range(len(_buffer)):
+            _buffer[i] = 0
+        result = atcmd.sendSync(command + "\r\n", _buffer, "", timeout)
+        text = bytes(_buffer)
+    if result != 0:
+        name = command.split("=")[0]
+        raise NoModem(name + ": " + (_RESULTS[result] if 0 <= result < len(_RESULTS) else str(result)))
+    end = text.find(b"\0")
+    lines = (text if end < 0 else text[:end]).decode().replace("\r", "\n").split("\n")
+    return "\n".join([line for line in lines if line and line != "OK"])
+
+
+def values(command: str, prefix: str) -> list:
+    """The comma-separated fields, without quotes, of the answer's first line that begins with `prefix`.
+    Raises NoModem if the answer has no such line."""
+    for line in send(command).split("\n"):
+        if line.startswith(prefix):
+            return [field.strip().strip('"') for field in line[len(prefix) :].strip(": ").split(",")]
+    raise NoModem(command + ": answer without " + prefix)

@@ -1,0 +1,75 @@
+"""usocket's quirks, once. A `Path` carries datagrams to one peer: `send(bytes)` and `receive(until)`; DTLS will wrap it
+with the same two. The socket is connected: the firmware's `sendto` takes IPv4 literals only (quecpython.md §3.9)."""
+
+import usocket
+from micropython import const
+
+from link.fault import NoName, NoPath
+
+_SLICE = const(5000)  # ms: usocket rounds longer time-outs to 10, 15 or 20 s (quecpython.md §3.9)
+_LARGEST = const(1280)  # bytes of a datagram; AEP's packets end at 1080 (ctwing.md §2.5)
+_TIMED_OUT = (110, 11)  # S21 raises EAGAIN where S25 raises ETIMEDOUT
+
+
+def resolve(host: str, port: int) -> str:
+    """The first address of `host`; IPv4 is preferred because that is what most APNs give. Raises NoName."""
+    try:
+        found = usocket.getaddrinfo(host, port)
+    except OSError as error:
+        raise NoName("%s: error %d" % (host, error.args[0]))
+    for family in (usocket.AF_INET, usocket.AF_INET6):
+        for entry in found:
+            if entry[0] == family:
+                return entry[4][0]
+    raise NoName(host + ": no address")
+
+
+class Path:
+    """A connected UDP socket. Make it only while a data call is up (creation binds it to the PDP's address), and make a
+    new one after NoPath. `clock` is link.clock.Clock."""
+
+    def __init__(self, address: str, port: int, clock) -> None:
+        self._clock = clock
+        self.sent = 0
+        self.received = 0
+        family = usocket.AF_INET6 if ":" in address else usocket.AF_INET
+        try:
+            self._socket = usocket.socket(family, usocket.SOCK_DGRAM)
+            self._socket.connect((address, port))
+        except OSError as error:
+            raise NoPath("socket: error %d" % error.args[0])
+
+    def send(self, data: bytes) -> None:
+        """Sends one datagram. Raises NoPath."""
+        try:
+            count = self._socket.send(data)
+        except OSError as error:
+            raise NoPath("send: error %d" % error.args[0])
+        if count != len(data):
+            raise NoPath("send: %d of %d bytes" % (count, len(data)))
+        self.sent += 1
+
+    def receive(self, until: int):
+        """The next datagram, or None at `until` (clock milliseconds). Raises NoPath.
+
+        An empty datagram makes the firmware's socket report "closed" for ever (quecpython.md §3.9), so it counts as a dead
+        socket."""
+        while True:
+            left = until - self._clock.now()
+            if left <= 0:
+                return None
+            self._socket.settimeout(min(left, _SLICE) / 1000)
+            try:
+                data = self._socket.recv(_LARGEST)
+            except OSError as error:
+                if error.args[0] in _TIMED_OUT:
+                    continue
+                raise NoPath("recv: error %d" % error.args[0])
+            if not data:
+                raise NoPath("recv: the socket reports closed")
+            self.received += 1
+            return bytes(data)
+
+    def close(self) -> None:
+        """Frees the socket; twice is harmless."""
+        self._socket.close()

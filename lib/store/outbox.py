@@ -1,0 +1,190 @@
+"""What goes up, kept until the platform has it.
+
+Contract: an entry is durable when `put` returns and has an id that never repeats; `batch` reads without removing;
+`consume` removes, and is called only after the platform's acknowledgement. Bounded: when it is full the oldest entries
+are dropped and counted. Delivery is at least once; the id travels along, so that the other side can tell a repeat.
+
+On flash: `<path>.log`, frames appended (length, CRC-32, id, JSON), and `<path>.rec`, where reading begins (`head`) and
+what id comes next. An id is at or above `head`, or consumed.
+"""
+
+import ujson
+import uos
+import ustruct
+from micropython import const
+
+from store.record import Record, crc32, discard, replace
+
+PAYLOAD_LIMIT = const(512)  # bytes an uplink should not exceed (ctwing.md §2.5); the platform's hard limit is 1024
+
+_HEADER = ">HII"  # body length, CRC-32 of id and body, id
+_HEADER_SIZE = const(10)
+_BODY_LIMIT = const(1200)  # a longer frame is damage, not an entry
+_DEAD_LIMIT = const(4096)  # bytes of consumed frames tolerated before the log is rewritten: one littlefs block
+_NO_SPACE = const(28)
+
+
+class TooLong(ValueError):
+    """An entry is too long to be sent; nothing was stored."""
+
+
+class Outbox:
+    """Entries are dicts of plain values. `limit` bounds the bytes of waiting entries on flash."""
+
+    def __init__(self, path: str, limit: int = 16384) -> None:
+        self.limit = limit
+        self._log = path + ".log"
+        self._record = Record(path + ".rec")
+        saved = self._record.load() or {}
+        self._head = saved.get("head", 1)
+        self._next = saved.get("next", 1)
+        self.dropped = saved.get("dropped", 0)
+        self._alive = 0  # bytes of waiting entries
+        self._dead = 0  # bytes of consumed ones before them
+        self.waiting = 0
+        self.damaged = 0  # 1 when a damaged tail was found at start
+        self._recover()
+
+    def put(self, entry: dict, size: int = 0) -> int:
+        """Stores an entry and returns its id. `size` is the length of its payload in bytes.
+
+        Raises TooLong (over PAYLOAD_LIMIT: nothing stored) or OSError where flash refuses even after dropping."""
+        body = ujson.dumps(entry).encode()
+        if size > PAYLOAD_LIMIT or len(body) > _BODY_LIMIT:
+            raise TooLong("payload of %d bytes, at most %d can be sent" % (max(size, len(body)), PAYLOAD_LIMIT))
+        number = self._next
+        frame = _frame(number, body)
+        if self._alive + len(frame) > self.limit:
+            self._make_room(len(frame))
+        try:
+            self._append(frame)
+        except OSError as error:
+            if error.args[0] != _NO_SPACE or not self.waiting:
+                raise
+            self._make_room(self.limit // 2)
+            self._append(frame)
+        self._next = number + 1
+        self._account(number, len(frame))
+        return number
+
+    def batch(self, count: int) -> list:
+        """Up to `count` of the oldest waiting entries as (id, entry)."""
+        out = []
+        frames = self._frames(True)
+        for number, _, body in frames:
+            if number >= self._head:
+                if len(out) == count:
+                    break
+                out.append((number, ujson.loads(body)))
+        frames.close()  # an open file cannot be removed (quecpython.md §2.2)
+        return out
+
+    def consume(self, batch: list) -> None:
+        """Removes the entries of a batch, durably. The batch must be the oldest waiting ones, as `batch` gave them."""
+        if not batch:
+            return
+        self._advance(batch[-1][0] + 1)
+
+    def _recover(self) -> None:
+        """Finds what is waiting. A damaged tail is cut off, so that what is put next can be read again."""
+        aside = self._log + ".new"
+        size = _size(self._log)
+        if size is None and _size(aside) is not None:  # the power went inside `replace`
+            uos.rename(aside, self._log)
+            size = _size(self._log)
+        discard(aside)
+        for number, length, _ in self._frames(False):
+            self._account(number, length)
+            self._next = max(self._next, number + 1)
+        if size is not None and size != self._alive + self._dead:
+            self.damaged = 1
+            self._compact()
+
+    def _advance(self, head: int) -> None:
+        """Entries below `head` are gone when this returns."""
+        self._head = head
+        self._save()
+        alive = dead = count = 0
+        for number, size, _ in self._frames(False):
+            if number < head:
+                dead += size
+            else:
+                alive += size
+                count += 1
+        self._alive, self._dead, self.waiting = alive, dead, count
+        if not count:
+            discard(self._log)  # after the record: the other way round a cut would free ids that were used
+            self._dead = 0
+        elif self._dead > _DEAD_LIMIT:
+            self._compact()
+
+    def _make_room(self, size: int) -> None:
+        """Drops the oldest entries until `size` bytes fit."""
+        need = self._alive + size - self.limit
+        head = self._head
+        frames = self._frames(False)
+        for number, length, _ in frames:
+            if need <= 0:
+                break
+            if number >= self._head:
+                need -= length
+                self.dropped += 1
+                head = number + 1
+        frames.close()
+        self._advance(head)
+
+    def _compact(self) -> None:
+        aside = self._log + ".new"
+        with open(aside, "wb") as file:
+            for number, _, body in self._frames(True):
+                if number >= self._head:
+                    file.write(_frame(number, body))
+        replace(aside, self._log)
+        self._dead = 0
+
+    def _append(self, frame: bytes) -> None:
+        with open(self._log, "ab") as file:
+            file.write(frame)
+
+    def _account(self, number: int, size: int) -> None:
+        if number < self._head:
+            self._dead += size
+        else:
+            self._alive += size
+            self.waiting += 1
+
+    def _save(self) -> None:
+        self._record.save({"head": self._head, "next": self._next, "dropped": self.dropped})
+
+    def _frames(self, bodies: bool):
+        """Generator of (id, frame size, body or None). Stops at the first damaged frame: what follows cannot be framed."""
+        try:
+            file = open(self._log, "rb")
+        except OSError:
+            return
+        try:
+            while True:
+                header = file.read(_HEADER_SIZE)
+                if len(header) < _HEADER_SIZE:
+                    return
+                length, check, number = ustruct.unpack(_HEADER, header)
+                if length > _BODY_LIMIT:
+                    return
+                body = file.read(length)
+                if len(body) < length or crc32(body, crc32(header[6:])) != check:
+                    return
+                yield number, _HEADER_SIZE + length, body if bodies else None
+        finally:
+            file.close()
+
+
+def _frame(number: int, body: bytes) -> bytes:
+    tail = ustruct.pack(">I", number)
+    return ustruct.pack(">HI", len(body), crc32(body, crc32(tail))) + tail + body
+
+
+def _size(path: str):
+    try:
+        return uos.stat(path)[6]
+    except OSError:
+        return None
