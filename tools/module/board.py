@@ -8,6 +8,7 @@ where callbacks are delivered and where the power may go (PSM, power-down, a cut
 import asyncio
 import inspect
 import random
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,7 +111,7 @@ class Board:
         self.meter: Any = None  # tools/module/modem/meter.py
         self.sim: Any = None  # tools/module/modem/sim.py
         self.doomed: PowerOff | None = None  # set by `doom`
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timers: weakref.WeakSet[asyncio.TimerHandle] = weakref.WeakSet()
         self.calls = 0
         self.heap_peak = 0
 
@@ -166,12 +167,7 @@ class Board:
 
     def later(self, seconds: float, action: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
         """Runs `action` after `seconds`, unless the power goes before."""
-
-        def run() -> None:
-            self._timers.discard(handle)
-            action(*args)
-
-        handle = self.loop.call_later(max(0.0, seconds), run)
+        handle = self.loop.call_later(max(0.0, seconds), action, *args)
         self._timers.add(handle)
         return handle
 
@@ -212,6 +208,6 @@ class Board:
         """Everything that dies with the power: timers, sockets, the radio's activity."""
         for hook in self.on_power_off:
             hook()
-        for handle in self._timers:
+        for handle in list(self._timers):
             handle.cancel()
         self._timers.clear()

@@ -1,0 +1,54 @@
+"""What distinguishes one module family from another. Plain data; the behaviour is in `tools/module/modem/`."""
+
+from dataclasses import dataclass, field
+
+from tools.module.profiles.networks import CHINA_TELECOM, Carrier
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One family's firmware and the SIM's network it is used in. Vary it with `dataclasses.replace`."""
+
+    name: str
+    """Family, e.g. EC800E; also `modem.getDevModel()` and the nodename of `uos.uname()`."""
+
+    sysname: str
+    release: str
+    version: str
+    qpyver: str
+    firmware_version: str
+    """What `modem.getDevFwVersion()` and ATI say."""
+
+    modules: tuple[str, ...]
+    """QuecPython modules of this firmware that have a stand-in under `tools/module/modem/`, in the order of fitting."""
+
+    absent: dict[str, frozenset[str]]
+    """Functions, classes and constants that the stand-in has and this family lacks: {module: names}."""
+
+    currents_ua: dict[str, int]
+    """Mean supply current in microampere for each state of `tools/module/modem/meter.py`."""
+
+    usr_blocks: int = 256
+    """Blocks of 4096 B in /usr."""
+
+    boot_ms: int = 1500
+    """From power to the first line of main.py."""
+
+    rtc_alarm_wakes: bool = False
+    """Whether an RTC alarm switches the module on again after `Power.powerDown` (quecpython.md §4.2)."""
+
+    no_pdp_is_minus_one: bool = False
+    """`dataCall.getInfo` of a PDP that is down: -1 as on older images, or a tuple of zeros (quecpython.md §3.3)."""
+
+    carrier: Carrier = field(default=CHINA_TELECOM)
+
+    def uname(self) -> tuple[str, ...]:
+        """The six "key=value" strings of `uos.uname()` (quecpython.md §1.6)."""
+        return (
+            f"sysname={self.sysname}",
+            f"nodename={self.name}",
+            f"release={self.release}",
+            f"version={self.version}",
+            f"machine={self.name} with QUECTEL",
+            f"qpyver={self.qpyver}",
+        )
