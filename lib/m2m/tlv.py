@@ -3,18 +3,30 @@
 from micropython import const
 
 _RESOURCE = const(0xC0)  # type bits 11: resource with value
+_MULTIPLE = const(0x80)  # 10: multiple resource, holds instances
+_INSTANCE = const(0x40)  # 01: one instance of it
 
 
 def resource(number: int, value) -> bytes:
     """One resource as TLV. `value` is str, bytes, bool or int (shortest of 1, 2, 4 or 8 bytes, §6.4.3 Appendix C)."""
+    return _entry(_RESOURCE, number, _body(value))
+
+
+def multiple(number: int, values) -> bytes:
+    """A multiple resource; its instances are numbered from 0."""
+    return _entry(_MULTIPLE, number, b"".join([_entry(_INSTANCE, i, _body(v)) for i, v in enumerate(values)]))
+
+
+def _body(value) -> bytes:
     if isinstance(value, str):
-        body = value.encode()
-    elif isinstance(value, (bytes, bytearray)):
-        body = bytes(value)
-    else:
-        body = integer(int(value))
+        return value.encode()
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    return integer(int(value))
+
+
+def _entry(kind: int, number: int, body: bytes) -> bytes:
     size = len(body)
-    kind = _RESOURCE
     head = bytes([number]) if number < 256 else bytes([number >> 8, number & 0xFF])
     if number >= 256:
         kind |= 0x20

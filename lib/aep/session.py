@@ -1,0 +1,78 @@
+"""What every way to the platform looks like to the cycle, and the errors they share.
+
+A session is one object per protocol, all alike:
+
+- `open()` reaches the platform, resuming where the saved state allows;
+- `send(payload)` returns a receipt: ACKNOWLEDGED by the platform, or HANDED_OVER to the stack (NON, QoS 0);
+- `receive(until)` gives one downlink, already stored by `keep`, or None at `until` (clock milliseconds);
+- `saved()` is what must outlive power-off, a small dict of plain values;
+- `close()` frees what it holds.
+
+Protocol-level answers (ACK, 2.04) are the session's own. `keep(payload)` is called with each downlink *before* the platform
+is told that it was received, and returns True when it is durable, False when it is refused. A session never sleeps on
+its own account, never retries for ever, and never touches the outbox.
+"""
+
+from micropython import const
+
+from link.fault import BACK_OFF, RETRY, WAIT, Fault
+
+ACKNOWLEDGED = const(1)
+HANDED_OVER = const(2)
+
+
+class NotProvisioned(Fault):
+    """4.03 at Register, CONNACK 4, TCP login 3: all the same to the operator (`+QLWREG: -9` in the guide's FAQ)."""
+
+    code = 21
+    hint = (
+        "The platform does not accept this device: is it created there, under the right product, with this IMEI and endpoint "
+        "format? Delete and add it again; check whether the SIM is restricted to certain addresses (guide FAQ, +QLWREG: -9)."
+    )
+    action = WAIT
+
+
+class BadRequest(Fault):
+    """4.00 at Register."""
+
+    code = 22
+    hint = "The platform refuses a parameter: lifetime within 300-86400 s? endpoint format as the product's?"
+    action = WAIT
+
+
+class WrongVersion(Fault):
+    """4.12 at Register."""
+
+    code = 23
+    hint = "The platform refuses the LwM2M version: is the product's protocol LwM2M?"
+    action = WAIT
+
+
+class Refused(Fault):
+    """Any other error response."""
+
+    code = 24
+    hint = "The platform answered with an error code that this device does not expect; see the text."
+
+
+class Silent(Fault):
+    """Nothing came back."""
+
+    code = 25
+    hint = "No answer from the platform: address and port? plain port for a plain product? APN or SIM restricted to other addresses?"
+    action = BACK_OFF
+
+
+class SessionLost(Fault):
+    """4.04 or 4.01 at Update, RST to a notification: the platform has forgotten us."""
+
+    code = 26
+    hint = "The platform has ended the session (lifetime over, device created anew); the device registers again."
+    action = RETRY
+
+
+class NotObserved(Fault):
+    """Registered, but the platform did not observe 19/0/0, without which nothing can be reported."""
+
+    code = 27
+    hint = "The platform did not subscribe: is automatic subscription switched on for this device?"

@@ -1,0 +1,92 @@
+"""Sleep: enhanced sleep (fast release of the radio connection) and PSM. What is asked for and what is granted are two
+things and are told apart (quecpython.md §4.2)."""
+
+import pm
+from micropython import const
+
+from link import at, gprs_timer
+from link.fault import NoModem
+
+_RELEASE_TRIES = const(3)  # guide §6.1: at most three, then leave it to the network
+_RELEASE_WAIT = const(3000)  # ms: guide §6.1: "+CSCON: 0" comes within 2-3 s
+_RELEASE_POLL = const(250)  # ms between looks; there is no URC to wait for (quecpython.md §3.12)
+
+
+class Power:
+    """One module's power. `clock` is link.clock.Clock. `granted` is (T3412 s, T3324 s) as the network gave them, None while
+    unknown; `released` tells whether the radio connection was seen to end, None where the module cannot say."""
+
+    def __init__(self, clock) -> None:
+        self._clock = clock
+        self.granted = None
+        self.released = None
+
+    def ask(self, interval: int, active: int):
+        """Asks for PSM with a periodic update (T3412) after `interval` s and an active time (T3324) of `active` s. Returns the
+        (T3412 s, T3324 s) asked for, rounded up to what the timers can say, or None where the module has no PSM.
+
+        Setting writes the modem's NV memory (quecpython.md §4.2), so it is done only where it differs."""
+        if not hasattr(pm, "set_psm_time"):
+            return None
+        tau = gprs_timer.encode(gprs_timer.T3412_UNITS, interval)
+        act = gprs_timer.encode(gprs_timer.T3324_UNITS, active)
+        wanted = [1, tau[0], tau[1], act[0], act[1]]
+        if pm.get_psm_time() != wanted and not pm.set_psm_time(*wanted[1:]):
+            return None
+        return tau[2], act[2]
+
+    def read_grant(self):
+        """The timers the network granted, (T3412 s, T3324 s), or None: not granted, or the module cannot tell."""
+        self.granted = None
+        if hasattr(pm, "get_psm_netinfo"):
+            info = pm.get_psm_netinfo()
+            if info != -1 and info[0]:
+                self.granted = (info[1], info[2])
+            return self.granted
+        try:
+            at.send("AT+CEREG=4")
+            fields = at.values("AT+CEREG?", "+CEREG:")
+            # n, stat, tac, ci, AcT, cause type, reject cause, active time, periodic TAU (TS 27.007 §7.46... §10.1.22)
+            active = gprs_timer.decode(gprs_timer.T3324_UNITS, fields[7])
+            interval = gprs_timer.decode(gprs_timer.T3412_UNITS, fields[8])
+        except (NoModem, IndexError, ValueError):
+            return None
+        if active is not None and interval is not None:
+            self.granted = (interval, active)
+        return self.granted
+
+    def arm(self) -> bool:
+        """Arms enhanced sleep before the last datagram: 1 s after the last traffic the module asks the network to release the
+        connection (`AT+QSCLKEX=1,1,30`, guide §6.1). It needs autosleep. False where the module has no such command."""
+        pm.autosleep(1)
+        try:
+            at.send("AT+QSCLKEX=1,1,30")
+        except NoModem:
+            return False
+        return True
+
+    def disarm(self) -> None:
+        """The module stays awake between datagrams."""
+        pm.autosleep(0)
+
+    def release(self) -> int:
+        """Looks for the connection's end and asks again if it does not come, three times in all. Returns the number of tries that
+        were needed, 0 where it never came or the module cannot say (the network will end it by itself, 10-20 s)."""
+        for attempt in range(1, _RELEASE_TRIES + 1):
+            until = self._clock.now() + _RELEASE_WAIT
+            while self._clock.now() < until:
+                self.released = self._idle()
+                if self.released is None:
+                    return 0
+                if self.released:
+                    return attempt
+                self._clock.sleep(_RELEASE_POLL)
+            if not self.arm():
+                return 0
+        return 0
+
+    def _idle(self):
+        try:
+            return at.values("AT+CSCON?", "+CSCON:")[1] == "0"
+        except (NoModem, IndexError):
+            return None

@@ -1,0 +1,155 @@
+"""A LwM2M 1.0 client towards one server: register, update, deregister, notify, and the server's requests. No I/O.
+
+Above it is a session that owns socket and clock; below it `coap.exchange`. `receive` and `poll` return one event or None:
+what happened to our own message, or what the server did.
+"""
+
+from micropython import const
+
+from coap import exchange as x
+from coap import message as m
+from m2m.objects import DOWNLINK, LINKS, UPLINK
+
+# Events are tuples that begin with one of these.
+REGISTERED = const(1)  # (REGISTERED,): `location` is set
+UPDATED = const(2)  # (UPDATED,)
+DEREGISTERED = const(3)  # (DEREGISTERED,)
+REFUSED = const(4)  # (REFUSED, code): the server answered our request with an error
+DELIVERED = const(5)  # (DELIVERED, mid): a confirmable notification was acknowledged
+LOST = const(6)  # (LOST, mid): reset: the server does not know this observation (any more)
+SILENT = const(7)  # (SILENT, mid): no answer after the last retransmission
+OBSERVED = const(8)  # (OBSERVED, path): the server observes `path`
+WRITTEN = const(9)  # (WRITTEN, payload): a downlink that `keep` accepted
+ASKED = const(10)  # (ASKED, path): any other request, answered
+
+_OBSERVABLE = (UPLINK, "3/0")
+_DOWNLINK_LIMIT = const(1024)  # bytes (ctwing.md §2.5)
+
+
+class Client:
+    """`exchange` is a coap.exchange.Exchange, `tree` a m2m.objects.Tree. `keep(payload)` stores a downlink durably before it
+    is acknowledged, and returns the CoAP code to answer with. `location` ("rd/…") and `tokens` ({path: token}) are the
+    registration; a session may restore both."""
+
+    def __init__(self, exchange, tree, keep) -> None:
+        self.exchange = exchange
+        self.tree = tree
+        self.keep = keep
+        self.location = ""
+        self.tokens = {}
+        self._doing = 0  # the event our outstanding message will end in
+
+    def register(self, now: int, endpoint: str, lifetime: int, binding: str) -> None:
+        """Register (LwM2M 1.0 §5.3.1, ctwing.md §2.1). A former registration of ours ends with it."""
+        self.location = ""
+        self.tokens = {}
+        options = m.path_options(m.URI_PATH, "rd") + [(m.CONTENT_FORMAT, m.uint(m.LINK_FORMAT))]
+        for item in ("lwm2m=1.0", "ep=" + endpoint, "b=" + binding, "lt=%d" % lifetime):
+            options.append((m.URI_QUERY, item.encode()))
+        self._request(REGISTERED, m.POST, options, LINKS, now, 0, -1)
+
+    def update(self, now: int, lifetime: int = 0, timeout: int = 0, retries: int = -1) -> None:
+        """Update (§5.3.2): also tells the server our present address. `lifetime` only where it changed."""
+        options = m.path_options(m.URI_PATH, self.location)
+        if lifetime:
+            options.append((m.URI_QUERY, b"lt=%d" % lifetime))
+        self._request(UPDATED, m.POST, options, b"", now, timeout, retries)
+
+    def deregister(self, now: int, timeout: int = 0, retries: int = -1) -> None:
+        """Deregister (§5.3.3)."""
+        self._request(DEREGISTERED, m.DELETE, m.path_options(m.URI_PATH, self.location), b"", now, timeout, retries)
+
+    def notify(self, now: int, payload: bytes, sequence: int, confirm: bool = True, timeout: int = 0, retries: int = -1) -> None:
+        """A report on 19/0/0 (ctwing.md §2.3) under the server's observation; `sequence` is its Observe number, 24 bits and
+        growing (RFC 7641 §4.4). Raises KeyError while the server does not observe it."""
+        options = [(m.OBSERVE, m.uint(sequence & 0xFFFFFF)), (m.CONTENT_FORMAT, m.uint(m.OPAQUE))]
+        mid = self.exchange.next_mid()
+        message = m.Message(m.CON if confirm else m.NON, m.CONTENT, mid, self.tokens[UPLINK], options, payload)
+        self._doing = DELIVERED
+        self.exchange.send(message, now, timeout, retries)
+
+    def receive(self, data: bytes, now: int):
+        """Takes a datagram; returns an event or None."""
+        return self._event(self.exchange.receive(data, now))
+
+    def poll(self, now: int):
+        """Retransmits what is due; returns an event or None."""
+        return self._event(self.exchange.poll(now))
+
+    def _request(self, doing: int, code: int, options: list, payload: bytes, now: int, timeout: int, retries: int) -> None:
+        mid = self.exchange.next_mid()
+        # One byte of token: an answer is matched by message id as well, and only one request is outstanding.
+        message = m.Message(m.CON, code, mid, bytes([mid & 0xFF]), options, payload)
+        self._doing = doing
+        self.exchange.send(message, now, timeout, retries)
+
+    def _event(self, event):
+        if event is None:
+            return None
+        kind = event[0]
+        if kind == x.REQUEST:
+            return self._serve(event[1])
+        if kind == x.RESPONSE:
+            return self._answered(event[1])
+        if kind == x.ACKED:
+            return (DELIVERED, event[1].mid)
+        if kind == x.RESET:
+            self.tokens.pop(UPLINK, None)
+            return (LOST, event[1])
+        return (SILENT, event[1])
+
+    def _answered(self, response):
+        if response.code >> 5 != 2:
+            return (REFUSED, response.code)
+        if self._doing == REGISTERED:
+            parts = response.all(m.LOCATION_PATH)
+            if response.code != m.CREATED or not parts:
+                return (REFUSED, response.code)
+            self.location = b"/".join(parts).decode()
+        elif self._doing == DEREGISTERED:
+            self.location = ""
+            self.tokens = {}
+        return (self._doing,)
+
+    def _serve(self, request):
+        """Answers a request of the server at once."""
+        path = request.path()
+        if request.critical():
+            self.exchange.respond(request, m.BAD_OPTION)
+        elif request.code == m.GET:
+            return self._read(request, path)
+        elif request.code == m.PUT and path == DOWNLINK:
+            return self._written(request)
+        else:
+            code, _, _ = self.tree.read(path)
+            known = code != m.NOT_FOUND or path == DOWNLINK
+            self.exchange.respond(request, m.METHOD_NOT_ALLOWED if known else m.NOT_FOUND)
+        return (ASKED, path)
+
+    def _read(self, request, path: str):
+        code, form, payload = self.tree.read(path)
+        options = [] if form is None else [(m.CONTENT_FORMAT, m.uint(form))]
+        observe = request.uint(m.OBSERVE)
+        event = (ASKED, path)
+        if code == m.CONTENT and observe == 0 and path in _OBSERVABLE:
+            self.tokens[path] = request.token
+            options.append((m.OBSERVE, b""))
+            event = (OBSERVED, path)
+        elif observe == 1 and self.tokens.get(path) == request.token:
+            del self.tokens[path]
+        self.exchange.respond(request, code, options, payload)
+        return event
+
+    def _written(self, request):
+        form = request.uint(m.CONTENT_FORMAT)
+        event = (ASKED, DOWNLINK)
+        if form not in (None, m.OPAQUE, m.TEXT):
+            code = m.UNSUPPORTED_FORMAT
+        elif len(request.payload) > _DOWNLINK_LIMIT:
+            code = m.REQUEST_TOO_LARGE
+        else:
+            code = self.keep(request.payload)
+            if code == m.CHANGED:
+                event = (WRITTEN, request.payload)
+        self.exchange.respond(request, code)
+        return event
