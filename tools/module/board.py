@@ -50,10 +50,12 @@ class Firmware:
     Public methods are the module's functions, under QuecPython's names; an `async` one takes the module's time.
     `CONSTANTS` are its constants, `CLASSES` its classes (subclasses of `Thing`). They return None, bool, int, float,
     str, bytes, tuple or list, and raise OSError(errno), ValueError or TypeError as the firmware does. A bytearray
-    argument is the caller's own: what is written into it is copied back.
+    argument is the caller's own: what is written into it is copied back. `MODULE_IS_CLASS` names the class that stands
+    in `usys.modules` itself (osTimer: quecpython.md §1.3).
     """
 
     NAME = ""
+    MODULE_IS_CLASS = ""
     CONSTANTS: dict[str, Any] = {}
     CLASSES: dict[str, type["Thing"]] = {}
 
@@ -63,9 +65,12 @@ class Firmware:
 
 class Thing:
     """Base of an object the application holds (a socket, a timer, a watchdog). `refused` makes its constructor give
-    False, as `machine.WDT` does."""
+    False, as `machine.WDT` does. Of a `STATIC` class the functions are called on the class itself (`misc.Power`); a
+    `SINGLETON` constructs the same object again (`machine.RTC`)."""
 
     CONSTANTS: dict[str, Any] = {}
+    STATIC = False
+    SINGLETON = False
     refused = False
 
     def __init__(self, board: "Board", *args: Any) -> None:
@@ -102,9 +107,12 @@ class Board:
         self.booted_us = loop.now_us
         self.firmware: dict[str, Firmware] = {}
         self.things: dict[int, Thing] = {}
+        self._only: dict[type[Thing], int] = {}  # handles of static classes and singletons
         self.changed = asyncio.Event()  # set whenever something a waiting application depends on has changed
         self.callbacks: list[tuple[int, Any]] = []  # (callback id, its one argument), waiting for the application
         self.deliver: Callable[[int, Any], Any] | None = None  # the engine's: runs one callback to its end
+        self.delivered = 0  # callbacks run so far
+        self._delivering = False
         self.power_off_at: Callable[[], float | None] = lambda: None  # when PSM would cut the power, as things are
         self.on_power_off: list[Callable[[], None]] = []
         self.radio: Any = None  # tools/module/modem/radio.py; fitted like the next two by modem.fit
@@ -118,8 +126,8 @@ class Board:
     # -- the application's calls ---------------------------------------------------------------------------------
 
     def surface(self) -> dict[str, Any]:
-        """What this family's firmware offers: {module: {functions, constants, classes: {name: {methods, constants}}}}.
-        The engines build the application's modules from it and from nothing else."""
+        """What this family's firmware offers: {module: {functions, constants, classes: {name: {methods, constants,
+        static}}, is_class}}. The engines build the application's modules from it and from nothing else."""
         out: dict[str, Any] = {}
         for name, firmware in self.firmware.items():
             absent = self.profile.absent.get(name, ())
@@ -127,31 +135,45 @@ class Board:
                 "functions": [n for n in members(type(firmware), Firmware) if n not in absent],
                 "constants": {k: v for k, v in firmware.CONSTANTS.items() if k not in absent},
                 "classes": {
-                    k: {"methods": members(cls, Thing), "constants": cls.CONSTANTS}
+                    k: {"methods": members(cls, Thing), "constants": cls.CONSTANTS, "static": cls.STATIC}
                     for k, cls in firmware.CLASSES.items() if k not in absent
                 },
+                "is_class": firmware.MODULE_IS_CLASS,
             }
         return out
 
-    async def call(self, name: str, args: list[Any]) -> Any:
-        """Runs `module.function`, `module.Class` (gives a handle, or False) or `@handle.method`."""
+    async def call(self, name: str, args: list[Any], named: dict[str, Any] | None = None) -> Any:
+        """Runs `module.function`, `module.Class` (gives a handle, or False), `module.StaticClass.function` or
+        `@handle.method`; `named` are its keyword arguments."""
         self.calls += 1
         owner, _, member = name.partition(".")
         if owner.startswith("@"):
             target = getattr(self.things[int(owner[1:])], member)
         else:
             firmware = self.firmware[owner]
+            member, _, function = member.partition(".")
             cls = firmware.CLASSES.get(member)
-            if cls is not None:
-                thing = cls(self, *args)
-                if thing.refused:
-                    return False
-                handle = len(self.things) + 1
-                self.things[handle] = thing
-                return handle
-            target = getattr(firmware, member)
-        result = target(*args)
+            if cls is None:
+                target = getattr(firmware, member)
+            elif function:
+                target = getattr(self.things[self._construct(cls, [], {})], function)
+            else:
+                return self._construct(cls, args, named or {}) or False
+        result = target(*args, **(named or {}))
         return await result if inspect.isawaitable(result) else result
+
+    def _construct(self, cls: type[Thing], args: list[Any], named: dict[str, Any]) -> int:
+        """The handle of a new object, or of the only one of its class; 0 if its constructor refused."""
+        if cls in self._only:
+            return self._only[cls]
+        thing = cls(self, *args, **named)
+        if thing.refused:
+            return 0
+        handle = len(self.things) + 1
+        self.things[handle] = thing
+        if cls.STATIC or cls.SINGLETON:
+            self._only[cls] = handle
+        return handle
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -185,10 +207,13 @@ class Board:
         while True:
             if self.doomed is not None:
                 raise self.doomed
-            while self.callbacks:
+            while self.callbacks and not self._delivering:  # one at a time: they come from one queue (§1.5)
                 callback, argument = self.callbacks.pop(0)
                 assert self.deliver is not None
+                self._delivering = True
                 await self.deliver(callback, argument)
+                self._delivering = False
+                self.delivered += 1
             if until():
                 return True
             now = self.loop.time()
