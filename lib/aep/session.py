@@ -2,15 +2,16 @@
 
 A session is one object per protocol, all alike:
 
-- `open()` reaches the platform, resuming where the saved state allows;
-- `send(payload)` returns a receipt: ACKNOWLEDGED by the platform, or HANDED_OVER to the stack (NON, QoS 0);
+- `open(until)` reaches the platform, resuming where the saved state allows; `resumed` tells whether it did;
+- `send(payload, until)` returns a receipt: ACKNOWLEDGED by the platform, or HANDED_OVER to the stack (NON, QoS 0);
 - `receive(until)` gives one downlink, already stored by `keep`, or None at `until` (clock milliseconds);
 - `saved()` is what must outlive power-off, a small dict of plain values;
 - `close()` frees what it holds.
 
-Protocol-level answers (ACK, 2.04) are the session's own. `keep(payload)` is called with each downlink *before* the platform
-is told that it was received, and returns True when it is durable, False when it is refused. A session never sleeps on
-its own account, never retries for ever, and never touches the outbox.
+Times are clock milliseconds. Protocol-level answers (ACK, 2.04) are the session's own. `keep(payload)` is called with each
+downlink *before* the platform is told that it was received; it returns KEPT when the downlink is durable, MALFORMED or
+BUSY when it was refused and nothing is stored. A session never sleeps on its own account, never retries for ever, and
+never touches the outbox.
 """
 
 from micropython import const
@@ -19,6 +20,10 @@ from link.fault import BACK_OFF, RETRY, WAIT, Fault
 
 ACKNOWLEDGED = const(1)
 HANDED_OVER = const(2)
+
+KEPT = const(1)
+MALFORMED = const(2)
+BUSY = const(3)
 
 
 class NotProvisioned(Fault):

@@ -8,25 +8,27 @@ from micropython import const
 from link.fault import NoPdp, NoSim, NotRegistered
 
 PROFILE = const(1)  # PDP context of the default APN
-_SLICE = const(20)  # s of one wait: shorter than the watchdog, which is fed in between
+_SLICE = const(20)  # s of one look; some images return at once when the SIM is missing or locked, others wait it out
+_PAUSE = const(1000)  # ms between two looks
 
 # Two names in the field for the same call (quecpython.md §3.4).
 _wait = getattr(checkNet, "waitNetworkReady", None) or getattr(checkNet, "wait_network_connected")
 
 
-def attach(timeout: int, feed) -> str:
-    """Waits until the data call is up and returns our address. `timeout` in s; `feed()` is called at least every 20 s.
-    Raises NoSim, NotRegistered or NoPdp, whichever stage did not come about."""
-    stage, state = 0, 0
-    left = timeout
-    while left > 0:
-        feed()
-        stage, state = _wait(min(left, _SLICE))
+def attach(timeout: int, clock) -> str:
+    """Waits until the data call is up and returns our address. `timeout` in s; `clock` is link.clock.Clock.
+    Raises NoSim, NotRegistered or NoPdp, whichever stage did not come about in time."""
+    until = clock.now() + timeout * 1000
+    while True:
+        left = (until - clock.now()) // 1000
+        stage, state = _wait(max(1, min(left, _SLICE)))
         if (stage, state) == (3, 1):
             found = address()
             if found:
                 return found
-        left -= _SLICE
+        if clock.now() + _PAUSE >= until:
+            break
+        clock.sleep(_PAUSE)
     if stage == 1:
         raise NoSim("SIM status %d" % state)
     if stage == 2:

@@ -46,7 +46,7 @@ class Power:
         try:
             at.send("AT+CEREG=4")
             fields = at.values("AT+CEREG?", "+CEREG:")
-            # n, stat, tac, ci, AcT, cause type, reject cause, active time, periodic TAU (TS 27.007 §7.46... §10.1.22)
+            # n, stat, tac, ci, AcT, cause type, reject cause, active time, periodic TAU (TS 27.007 §10.1.22)
             active = gprs_timer.decode(gprs_timer.T3324_UNITS, fields[7])
             interval = gprs_timer.decode(gprs_timer.T3412_UNITS, fields[8])
         except (NoModem, IndexError, ValueError):

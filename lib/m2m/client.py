@@ -28,7 +28,7 @@ _DOWNLINK_LIMIT = const(1024)  # bytes (ctwing.md §2.5)
 
 class Client:
     """`exchange` is a coap.exchange.Exchange, `tree` a m2m.objects.Tree. `keep(payload)` stores a downlink durably before it
-    is acknowledged, and returns the CoAP code to answer with. `location` ("rd/…") and `tokens` ({path: token}) are the
+    is acknowledged, and returns the CoAP code to answer with, 2.04 if it is stored. `location` ("rd/…") and `tokens` ({path: token}) are the
     registration; a session may restore both."""
 
     def __init__(self, exchange, tree, keep) -> None:

@@ -47,6 +47,29 @@ class Record:
             discard(path)
 
 
+class Numbers:
+    """Numbers that must never repeat, whenever the power goes: each is reserved ahead on flash in a block, so that a cut skips
+    some and repeats none. `blocks` is {name: numbers reserved at a time}, `first` {name: where to begin on a new device}.
+
+    One save, at the first number drawn after power-on, reserves for all names together."""
+
+    def __init__(self, path: str, blocks: dict, first: dict) -> None:
+        self._record = Record(path)
+        self._blocks = blocks
+        saved = self._record.load() or first
+        self._next = {name: saved.get(name, first.get(name, 1)) for name in blocks}
+        self._limit = dict(self._next)
+
+    def next(self, name: str) -> int:
+        """A number of this name that was never given before."""
+        if self._next[name] >= self._limit[name]:
+            self._limit = {name: self._next[name] + block for name, block in self._blocks.items()}
+            self._record.save(self._limit)
+        number = self._next[name]
+        self._next[name] = number + 1
+        return number
+
+
 def _read(path: str):
     try:
         with open(path, "rb") as file:
