@@ -1,0 +1,223 @@
+"""The local AEP as its console sees it: products, devices, commands, what came up; and the fronts devices speak to.
+
+It plays the platform as ctwing.md documents it, on any asyncio loop: real time, or the world's virtual clock.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Collection
+
+from tools.ctwing import store as db
+from tools.ctwing.draws import Draws
+from tools.ctwing.lwm2m import Lwm2mFront
+from tools.ctwing.store import Command, Device, Product, Registration, Store, TraceRow, Uplink
+from tools.world.events import Events
+
+PROTOCOLS = ("lwm2m",)
+ENDPOINTS = {  # ctwing.md §1.4
+    "imei": "{imei}",
+    "urn:imei": "urn:imei:{imei}",
+    "urn:imei-imsi": "urn:imei-imsi:{imei}-{imsi}",
+}
+POWER_MODES = ("PSM", "DRX", "eDRX")
+DATA_TYPES = ("string", "hex", "json")
+TTL_LIMIT = 864_000  # seconds, ctwing.md §6.2
+ADVISED_SIZE, SIZE_LIMIT = 512, 1024  # bytes of a command, ctwing.md §2.5
+
+
+class AepError(ValueError):
+    """The platform refuses what its user asks for; nothing has changed. The text says what to do."""
+
+
+def _among(name: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise AepError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}")
+
+
+def _content(content: str | bytes, data_type: str) -> bytes:
+    """The bytes that go down. A hex command is given as digits (or as the bytes themselves), JSON as its text."""
+    _among("data type", data_type, DATA_TYPES)
+    if not isinstance(content, str | bytes):
+        raise AepError(f"the content is text or bytes, not {type(content).__name__}")
+    if data_type == "hex" and isinstance(content, str):
+        digits = re.sub(r"\s", "", content)
+        if len(digits) % 2 or not re.fullmatch("[0-9A-Fa-f]*", digits):
+            raise AepError(f"hex content needs an even number of hex digits: {content[:40]!r}")
+        raw = bytes.fromhex(digits)
+    else:
+        raw = content.encode() if isinstance(content, str) else content
+    if data_type == "json":
+        try:
+            json.loads(raw)
+        except ValueError as error:
+            raise AepError(f"the content is not JSON: {error}") from None
+    if not raw:
+        raise AepError("the command has no content")
+    if len(raw) > SIZE_LIMIT:
+        raise AepError(f"the command has {len(raw)} bytes; {SIZE_LIMIT} is the most a device takes")
+    return raw
+
+
+class Aep:
+    """The platform. `token_length` is that of observation tokens, 1…8; None draws it for each registration."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        events: Events,
+        *,
+        store: Store | None = None,
+        seed: int = 1,
+        token_length: int | None = 4,
+    ) -> None:
+        if token_length is not None and token_length not in range(1, 9):
+            raise AepError(f"token_length {token_length} is not 1…8 (RFC 7252 §3; an empty one tells nothing apart)")
+        self.loop, self.events = loop, events
+        self.store = store if store is not None else Store()
+        self.draws = Draws(seed)
+        self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
+        self.store.forget_sessions(loop.time(), "platform started")
+        self._expiries: dict[int, asyncio.TimerHandle] = {}
+        for command in self.store.commands(status=db.SAVED):
+            self._expire_later(command)
+
+    # products and devices
+
+    def create_product(
+        self,
+        name: str,
+        *,
+        protocol: str = "lwm2m",
+        endpoint_format: str = "imei",
+        power_mode: str = "PSM",
+        auto_observe: bool = True,
+        transparent: bool = True,
+    ) -> int:
+        """Returns the product id."""
+        if not name.strip():
+            raise AepError("a product needs a name")
+        _among("protocol", protocol, PROTOCOLS)
+        _among("endpoint format", endpoint_format, ENDPOINTS)
+        _among("power mode", power_mode, POWER_MODES)
+        number = self.draws.product_id()
+        while self.store.product(number) is not None:
+            number = self.draws.product_id()
+        self.store.add_product(Product(number, name, protocol, endpoint_format, power_mode, auto_observe, transparent,
+                                       self.loop.time()))
+        return number
+
+    def create_device(self, product: int, *, name: str, imei: str, imsi: str = "") -> str:
+        """Returns the device id. An IMEI is unique over the whole platform: a device that has it already is cancelled
+        where it was (ctwing.md §2.1)."""
+        kind = self.store.product(product)
+        if kind is None:
+            raise AepError(f"there is no product {product}")
+        if not name.strip():
+            raise AepError("a device needs a name")
+        if not re.fullmatch("[0-9A-Za-z]{8,17}", imei):
+            raise AepError(f"IMEI {imei!r} is not 8 to 17 digits")
+        if not re.fullmatch("[0-9]{0,15}", imsi):
+            raise AepError(f"IMSI {imsi!r} is not up to 15 digits")
+        if "{imsi}" in ENDPOINTS[kind.endpoint_format] and not imsi:
+            raise AepError(f"endpoint format {kind.endpoint_format} of this product needs the device's IMSI")
+        former = self.store.device_by("imei", imei)
+        if former is not None:
+            self._cancel(former)
+        identity = self.draws.device_id()
+        while self.store.device(identity) is not None:
+            identity = self.draws.device_id()
+        endpoint = ENDPOINTS[kind.endpoint_format].format(imei=imei, imsi=imsi)
+        self.store.add_device(Device(identity, product, name, imei, imsi, endpoint, db.REGISTERED, self.loop.time(),
+                                     None, False))
+        return identity
+
+    def _cancel(self, device: Device) -> None:
+        self.front.end(device.id, "cancelled")
+        self.store.set_life_cycle(device.id, db.CANCELLED, self.loop.time())
+        for command in self.store.commands(device.id, db.SAVED):
+            self._unsaved(command, db.FAILED, "device cancelled")
+
+    def device(self, device: str) -> Device:
+        """The device with its life cycle and whether it is on-line; raises AepError where there is none."""
+        found = self.store.device(device)
+        if found is None:
+            raise AepError(f"there is no device {device}")
+        return found
+
+    def devices(self) -> list[Device]:
+        """Devices in use, oldest first."""
+        return self.store.devices()
+
+    def uplinks(self, device: str) -> list[Uplink]:
+        """What came up on /19/0/0, oldest first."""
+        return self.store.uplinks(self.device(device).id)
+
+    def commands(self, device: str) -> list[Command]:
+        """The command log, oldest first."""
+        return self.store.commands(self.device(device).id)
+
+    def registrations(self, device: str) -> list[Registration]:
+        """Registrations with their ends, oldest first."""
+        return self.store.registrations(self.device(device).id)
+
+    def trace(self, device: str | None = None) -> list[TraceRow]:
+        """Every datagram, byte by byte, or those of one device."""
+        return self.store.trace(device)
+
+    # commands
+
+    def command(self, device: str, content: str | bytes, *, data_type: str = "string", ttl: int = 7200) -> int:
+        """Gives a command; returns its id. `ttl` is how long it may wait, in seconds; 0 sends it now or never."""
+        target = self.device(device)
+        if target.life_cycle == db.CANCELLED:
+            raise AepError(f"device {device} has been cancelled: its IMEI was given to another product")
+        if isinstance(ttl, bool) or not isinstance(ttl, int) or not 0 <= ttl <= TTL_LIMIT:
+            raise AepError(f"ttl {ttl!r} is not 0…{TTL_LIMIT} s")
+        raw = _content(content, data_type)
+        number = self.store.add_command(device, raw, data_type, ttl, self.loop.time())
+        command = self.store.command(number)
+        assert command is not None
+        advice = f" (over {ADVISED_SIZE}: not every device takes it)" if len(raw) > ADVISED_SIZE else ""
+        self.events.emit("aep", "command-saved", f"command {number}: {len(raw)} bytes{advice}, ttl {ttl} s",
+                         device=device, command=number, content=raw)
+        session = self.front.session(device)
+        if ttl:
+            self._expire_later(command)
+        if session is not None and (ttl == 0 or session.power_mode == "DRX"):
+            self.front.wake(device, flush=session.power_mode == "DRX")
+        elif ttl == 0:
+            self._unsaved(command, db.FAILED, "off-line, and ttl 0 is not cached")
+        return number
+
+    def _expire_later(self, command: Command) -> None:
+        self._expiries[command.id] = self.loop.call_at(command.expires, self._expire, command.id)
+
+    def _expire(self, number: int) -> None:
+        """The ttl is over: a command still in the cache never goes; one under way may still be answered."""
+        self._expiries.pop(number, None)
+        command = self.store.command(number)
+        if command is not None and command.status == db.SAVED:
+            self._unsaved(command, db.EXPIRED, "ttl over")
+
+    def _unsaved(self, command: Command, status: str, result: str) -> None:
+        self.store.set_command(command.id, status, self.loop.time(), result)
+        self.events.emit("aep", f"command-{status.lower()}", f"command {command.id}: {result}", device=command.device,
+                         command=command.id, result=result)
+
+    # service
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the LwM2M front; returns the address it listens on."""
+        transport, _ = await self.loop.create_datagram_endpoint(lambda: self.front, local_addr=(host, port))
+        name = transport.get_extra_info("sockname")
+        return name[0], name[1]
+
+    def stop(self) -> None:
+        """Closes the front and forgets every session, as a platform that goes down; the store can still be read."""
+        for device in self.store.devices():
+            self.front.end(device.id, "platform stopped")
+        for timer in self._expiries.values():
+            timer.cancel()
+        self._expiries.clear()
+        self.front.close()

@@ -1,0 +1,54 @@
+"""The platform's chance, all of it from one seed: ids, tokens, first MIDs, acknowledgement timeouts.
+
+Every device has a stream of its own, so that what one device does never changes what another is given.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable
+
+ACK_TIMEOUT_MS = (2000, 3000)  # ACK_TIMEOUT 2 s × ACK_RANDOM_FACTOR 1…1.5, RFC 7252 §4.8
+RETIRED = 64  # so many tokens of dead observations are not given again: their devices may still notify
+
+
+class Draws:
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._streams: dict[str, random.Random] = {}
+        self._retired: deque[bytes] = deque(maxlen=RETIRED)
+
+    def _stream(self, name: str) -> random.Random:
+        if name not in self._streams:
+            self._streams[name] = random.Random(f"{self._seed}/{name}")
+        return self._streams[name]
+
+    def product_id(self) -> int:
+        """Eight digits, as 15430077 (ctwing.md §1.1)."""
+        return self._stream("product").randrange(15_000_000, 17_000_000)
+
+    def device_id(self) -> str:
+        """32 hex digits, ctwing.md §1.1."""
+        return f"{self._stream('device').getrandbits(128):032x}"
+
+    def first_mid(self, device: str) -> int:
+        return self._stream(f"mid {device}").randrange(65536)
+
+    def token_length(self, device: str) -> int:
+        return self._stream(f"length {device}").randint(1, 8)
+
+    def token(self, device: str, length: int, taken: Callable[[bytes], bool]) -> bytes:
+        """A token of `length` bytes not taken and not lately retired. Where the short ones run out (256 of one byte),
+        it is one byte longer."""
+        stream = self._stream(f"token {device}")
+        for size in range(length, 9):
+            for _ in range(200):
+                token = stream.getrandbits(8 * size).to_bytes(size, "big")
+                if not taken(token) and token not in self._retired:
+                    return token
+        raise RuntimeError("no token is left")
+
+    def retire(self, token: bytes) -> None:
+        self._retired.append(token)
+
+    def ack_timeout(self, device: str) -> float:
+        return self._stream(f"ack {device}").randint(*ACK_TIMEOUT_MS) / 1000

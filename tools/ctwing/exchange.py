@@ -1,0 +1,292 @@
+"""CoAP's message layer as the platform needs it: what is one message, who gets an ACK or a RST, what is sent again.
+
+RFC 7252 §4 on asyncio datagrams, with aiocoap's `Message` as codec. aiocoap's own message layer is not used: it keys
+observations by remote address, and every PSM wake comes from a new port. What messages mean is lwm2m.py's business.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiocoap import ACK, CON, NON, RST, Message
+from aiocoap.error import UnparsableMessage
+from aiocoap.numbers.codes import Code
+
+# RFC 7252 §4.8. ACK_TIMEOUT × ACK_RANDOM_FACTOR is drawn by the caller: 2…3 s.
+MAX_RETRANSMIT = 4
+EXCHANGE_LIFETIME = 247.0
+MAX_TRANSMIT_WAIT = 93.0
+
+KINDS = {CON: "CON", NON: "NON", ACK: "ACK", RST: "RST"}
+CODE_CLASSES = (0, 2, 4, 5)  # RFC 7252 §3: all others are reserved; 7 is signalling, of TCP only (RFC 8323)
+# Critical options (odd numbers) that are understood here, RFC 7252 §5.10: If-Match, Uri-Host, If-None-Match, Uri-Port,
+# Uri-Path, Uri-Query, Accept. Block-wise transfer is not: nothing AEP's object 19 carries needs it (ctwing.md §2.5).
+UNDERSTOOD = (1, 3, 5, 7, 11, 15, 17)
+
+Address = tuple[Any, ...]
+
+
+class Malformed(ValueError):
+    """Bytes that are no CoAP message (RFC 7252 §3), or one that nobody may send (§4.2, §4.3)."""
+
+
+def decode(raw: bytes) -> Message:
+    """A message of these bytes; raises Malformed. Checks what aiocoap's codec lets pass."""
+    if len(raw) < 4:
+        raise Malformed("shorter than a header")
+    kind, token_length, code = (raw[0] >> 4) & 3, raw[0] & 15, raw[1]
+    faults = (
+        (raw[0] >> 6 != 1, "version is not 1"),
+        (token_length > 8, "token longer than 8 bytes"),
+        (len(raw) < 4 + token_length, "token cut short"),
+        (code >> 5 not in CODE_CLASSES, "reserved code class"),
+        (code == 0 and len(raw) != 4, "empty message with content"),
+        (code == 0 and kind == NON, "empty NON"),
+        (0 < code < 32 and kind == ACK, "request in an ACK"),
+        (code != 0 and kind == RST, "RST with content"),
+    )
+    for fault, reason in faults:
+        if fault:
+            raise Malformed(reason)
+    try:
+        message = Message.decode(raw)
+        if not message.payload and raw[-1] == 0xFF and _decodes(raw[:-1]):
+            raise Malformed("payload marker without payload")
+    except UnparsableMessage as error:
+        raise Malformed(f"options: {error}") from None
+    except UnicodeDecodeError:
+        raise Malformed("a text option is not UTF-8") from None
+    return message
+
+
+def _decodes(raw: bytes) -> bool:
+    """Whether the bytes before a last FF are whole: if so the FF is a marker, otherwise the end of an option."""
+    if len(raw) < 4 + (raw[0] & 15):
+        return False
+    try:
+        Message.decode(raw)
+    except (UnparsableMessage, UnicodeDecodeError):
+        return False
+    return True
+
+
+def unknown_critical(message: Message) -> bool:
+    """RFC 7252 §5.4.1: an odd option number that is not understood forbids going on."""
+    return any(option.number % 2 and option.number not in UNDERSTOOD for option in message.opt.option_list())
+
+
+@dataclass(eq=False)
+class Exchange:
+    """A confirmable request of the platform that waits for its answer. `what` is the caller's."""
+
+    raw: bytes
+    token: bytes
+    mid: int
+    address: Address
+    timeout: float
+    what: Any
+    retransmitted: int = 0
+    timer: asyncio.TimerHandle | None = None
+    keys: list[tuple[Address, int]] = field(default_factory=list)
+
+
+def nothing() -> None:
+    """What is to be done after an ACK that settles nothing."""
+
+
+class MessageLayer(asyncio.DatagramProtocol):
+    """De-duplication by (peer address, MID), retransmission, ACK and RST. A subclass gives the five hooks meaning."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.counters: Counter[str] = Counter()
+        self.row = 0  # what `recorded` gave for the datagram at hand
+        self._transport: asyncio.DatagramTransport | None = None
+        self._seen: dict[tuple[Address, int], tuple[float, bytes]] = {}  # until when, answer; oldest first
+        self._by_mid: dict[tuple[Address, int], Exchange] = {}
+        self._by_token: dict[bytes, Exchange] = {}
+
+    # hooks
+
+    def recorded(self, direction: str, address: Address, raw: bytes) -> int:
+        """A datagram came `up` or goes `down`; returns a number to know it by."""
+        raise NotImplementedError
+
+    def dropped(self, address: Address, raw: bytes, reason: str) -> None:
+        """A datagram was malformed and has no effect."""
+        raise NotImplementedError
+
+    def request_received(self, request: Message, address: Address) -> Message:
+        """A request, once. Returns the response; type, token and (unless set) MID are filled in here."""
+        raise NotImplementedError
+
+    def response_received(
+        self, response: Message, address: Address, exchange: Exchange | None
+    ) -> Callable[[], None] | None:
+        """A response, once; `exchange` is the request it ends. None: nobody knows this token, it gets a RST. Otherwise
+        it is acknowledged (if it is a CON) and then the function returned is called."""
+        raise NotImplementedError
+
+    def unanswered(self, exchange: Exchange, why: str) -> None:
+        """The request ended without a response: `why` is "reset" or "timeout"."""
+        raise NotImplementedError
+
+    def next_mid(self) -> int:
+        """A MID for a response to a NON request of someone without a session."""
+        raise NotImplementedError
+
+    # out
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def error_received(self, error: Exception) -> None:
+        self.counters["icmp"] += 1  # a peer's port is closed: its business, retransmission goes on
+
+    def close(self) -> None:
+        """Ends every exchange without a word and closes the endpoint."""
+        for exchange in list(self._by_token.values()):
+            self.cancel(exchange)
+        self._seen.clear()
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def _send(self, raw: bytes, address: Address) -> None:
+        if self._transport is None:
+            return
+        self.counters["sent"] += 1
+        self.recorded("down", address, raw)
+        self._transport.sendto(raw, address)
+
+    def ask(self, request: Message, address: Address, timeout: float, what: Any) -> Exchange:
+        """Sends `request` (its MID and token set) as CON, again up to 4 times: `timeout` seconds, then doubled."""
+        request.mtype = CON
+        exchange = Exchange(request.encode(), request.token, request.mid, address, timeout, what)
+        self._by_token[exchange.token] = exchange
+        self.redirect(exchange, address)
+        self._transmit(exchange)
+        return exchange
+
+    def redirect(self, exchange: Exchange, address: Address) -> None:
+        """The peer has moved: what is still to be sent goes to its new address."""
+        exchange.address = address
+        key = (address, exchange.mid)
+        if key not in exchange.keys:
+            exchange.keys.append(key)
+            self._by_mid[key] = exchange
+
+    def waits_for(self, token: bytes) -> bool:
+        """Whether a request with this token is under way."""
+        return token in self._by_token
+
+    def cancel(self, exchange: Exchange) -> None:
+        """Forgets a request; a late answer is a stray."""
+        if exchange.timer is not None:
+            exchange.timer.cancel()
+        for key in exchange.keys:
+            if self._by_mid.get(key) is exchange:
+                del self._by_mid[key]
+        if self._by_token.get(exchange.token) is exchange:
+            del self._by_token[exchange.token]
+
+    def _transmit(self, exchange: Exchange) -> None:
+        self._send(exchange.raw, exchange.address)
+        wait = exchange.timeout * 2**exchange.retransmitted
+        exchange.timer = self.loop.call_later(wait, self._unacknowledged, exchange)
+
+    def _unacknowledged(self, exchange: Exchange) -> None:
+        if exchange.retransmitted == MAX_RETRANSMIT:
+            self._give_up(exchange)
+            return
+        exchange.retransmitted += 1
+        self.counters["retransmissions"] += 1
+        self._transmit(exchange)
+
+    def _give_up(self, exchange: Exchange, why: str = "timeout") -> None:
+        self.cancel(exchange)
+        self.unanswered(exchange, why)
+
+    # in
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        self.counters["received"] += 1
+        self.row = self.recorded("up", addr, data)
+        try:
+            message = decode(data)
+        except Malformed as error:
+            self.counters["malformed"] += 1
+            self.dropped(addr, data, str(error))
+            return
+        if message.mtype in (ACK, RST):
+            self._settled(message, addr)
+        else:
+            self._message(message, addr)
+
+    def _message(self, message: Message, address: Address) -> None:
+        """A CON or NON: the first time it is acted on, later only the answer is given again (RFC 7252 §4.5)."""
+        key, now = (address, message.mid), self.loop.time()
+        while self._seen and next(iter(self._seen.values()))[0] <= now:
+            del self._seen[next(iter(self._seen))]
+        if key in self._seen:
+            self.counters["duplicates"] += 1
+            if self._seen[key][1]:
+                self._send(self._seen[key][1], address)
+            return
+        answer, after = self._act(message, address)
+        self._seen[key] = (now + EXCHANGE_LIFETIME, answer)
+        if answer:
+            self._send(answer, address)
+        after()
+
+    def _act(self, message: Message, address: Address) -> tuple[bytes, Callable[[], None]]:
+        """Returns the answer's bytes (none for a NON notification) and what to do when it has been sent."""
+        if message.code == Code.EMPTY:  # CoAP ping, RFC 7252 §4.3
+            return self._empty(RST, message.mid), nothing
+        if message.code.is_request():
+            return self._respond(message, address), nothing
+        after = None
+        if not unknown_critical(message):
+            exchange = self._by_token.get(message.token)
+            if exchange is not None:
+                self.cancel(exchange)
+            after = self.response_received(message, address, exchange)
+        if after is None:
+            self.counters["resets"] += 1
+            return self._empty(RST, message.mid), nothing
+        if message.mtype == NON:
+            return b"", nothing
+        return self._empty(ACK, message.mid), after
+
+    def _respond(self, request: Message, address: Address) -> bytes:
+        response = (
+            Message(code=Code.BAD_OPTION) if unknown_critical(request) else self.request_received(request, address)
+        )
+        response.token = request.token
+        if request.mtype == CON:
+            response.mtype, response.mid = ACK, request.mid
+        else:
+            response.mtype, response.mid = NON, response.mid if response.mid is not None else self.next_mid()
+        return response.encode()
+
+    def _empty(self, kind: Any, mid: int) -> bytes:
+        message = Message(code=Code.EMPTY)
+        message.mtype, message.mid = kind, mid
+        return message.encode()
+
+    def _settled(self, message: Message, address: Address) -> None:
+        """An ACK or RST: it belongs to the exchange of its MID, or to nobody."""
+        exchange = self._by_mid.get((address, message.mid))
+        answered = message.code != Code.EMPTY
+        if exchange is None or (answered and (message.token != exchange.token or unknown_critical(message))):
+            self.counters["strays"] += 1
+        elif message.mtype == RST:
+            self._give_up(exchange, "reset")
+        elif answered:
+            self.cancel(exchange)
+            self.response_received(message, address, exchange)
+        elif exchange.timer is not None:  # the response comes separately, RFC 7252 §5.2.2
+            exchange.timer.cancel()
+            exchange.timer = self.loop.call_later(MAX_TRANSMIT_WAIT, self._give_up, exchange)

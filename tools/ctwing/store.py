@@ -1,0 +1,279 @@
+"""What the local AEP remembers: products, devices, registrations, uplinks, commands and every datagram, in SQLite.
+
+Times are seconds of the loop's clock. It decides nothing and sends nothing: that is aep.py and lwm2m.py.
+"""
+
+import sqlite3
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+# Command states, ctwing.md §6.2 ("指令已保存 → 指令已发送 / 指令发送失败 …"), §6.3 for DELIVERED, FAILED, EXPIRED.
+SAVED, SENT, DELIVERED, FAILED, EXPIRED = "SAVED", "SENT", "DELIVERED", "FAILED", "EXPIRED"
+CONSOLE_WORDS = {SAVED: "指令已保存", SENT: "指令已发送", FAILED: "指令发送失败"}
+"""The console's own words, for the states whose words are documented."""
+
+# Life cycle of a device, ctwing.md §2.8 (the API numbers them 0, 1, 2).
+REGISTERED, ACTIVATED, CANCELLED = "registered", "activated", "cancelled"
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS products (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, protocol TEXT NOT NULL, endpoint_format TEXT NOT NULL,
+    power_mode TEXT NOT NULL, auto_observe INTEGER NOT NULL, transparent INTEGER NOT NULL, created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS devices (
+    id TEXT PRIMARY KEY, product INTEGER NOT NULL REFERENCES products(id), name TEXT NOT NULL, imei TEXT NOT NULL,
+    imsi TEXT NOT NULL, endpoint TEXT NOT NULL, life_cycle TEXT NOT NULL, created REAL NOT NULL, activated REAL);
+CREATE UNIQUE INDEX IF NOT EXISTS one_imei ON devices(imei) WHERE life_cycle != 'cancelled';
+CREATE UNIQUE INDEX IF NOT EXISTS one_endpoint ON devices(endpoint) WHERE life_cycle != 'cancelled';
+CREATE TABLE IF NOT EXISTS registrations (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), t REAL NOT NULL, peer TEXT NOT NULL,
+    lifetime INTEGER NOT NULL, binding TEXT NOT NULL, objects TEXT NOT NULL, updated REAL NOT NULL,
+    ended REAL, reason TEXT);
+CREATE INDEX IF NOT EXISTS live ON registrations(device) WHERE ended IS NULL;
+CREATE TABLE IF NOT EXISTS uplinks (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), t REAL NOT NULL, payload BLOB NOT NULL,
+    mid INTEGER NOT NULL, token BLOB NOT NULL, kind TEXT NOT NULL, acked_at REAL);
+CREATE INDEX IF NOT EXISTS uplinks_of ON uplinks(device);
+CREATE TABLE IF NOT EXISTS commands (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), content BLOB NOT NULL,
+    data_type TEXT NOT NULL, ttl INTEGER NOT NULL, created REAL NOT NULL, sent_at REAL, finished REAL,
+    status TEXT NOT NULL, result TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS commands_of ON commands(device);
+CREATE TABLE IF NOT EXISTS trace (
+    id INTEGER PRIMARY KEY, t REAL NOT NULL, direction TEXT NOT NULL, peer TEXT NOT NULL, raw BLOB NOT NULL,
+    device TEXT);
+CREATE INDEX IF NOT EXISTS trace_orphans ON trace(peer) WHERE device IS NULL;
+"""
+
+
+@dataclass(frozen=True)
+class Product:
+    id: int
+    name: str
+    protocol: str
+    endpoint_format: str
+    power_mode: str
+    auto_observe: bool
+    transparent: bool
+    created: float
+
+
+@dataclass(frozen=True)
+class Device:
+    """`endpoint` is the one `ep` the platform accepts from it; `online` is true while a registration lives."""
+
+    id: str
+    product: int
+    name: str
+    imei: str
+    imsi: str
+    endpoint: str
+    life_cycle: str
+    created: float
+    activated: float | None
+    online: bool
+
+
+@dataclass(frozen=True)
+class Registration:
+    """`updated` is the last Register or Update; `ended` and `reason` are None while it lives."""
+
+    id: int
+    device: str
+    t: float
+    peer: str
+    lifetime: int
+    binding: str
+    objects: str
+    updated: float
+    ended: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """`kind` is CON, NON, or ACK for a body in the answer to the Observe; `acked_at` when our empty ACK went out."""
+
+    id: int
+    device: str
+    t: float
+    payload: bytes
+    mid: int
+    token: bytes
+    kind: str
+    acked_at: float | None
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.acked_at is not None
+
+
+@dataclass(frozen=True)
+class Command:
+    """`result` is the device's code ("2.04"), or the reason of a failure; "" while there is none."""
+
+    id: int
+    device: str
+    content: bytes
+    data_type: str
+    ttl: int
+    created: float
+    sent_at: float | None
+    finished: float | None
+    status: str
+    result: str
+
+    @property
+    def expires(self) -> float:
+        return self.created + self.ttl
+
+
+@dataclass(frozen=True)
+class TraceRow:
+    """One datagram as it was on the wire: `direction` up (from `peer`) or down (to it); None device: a stranger."""
+
+    id: int
+    t: float
+    direction: str
+    peer: str
+    raw: bytes
+    device: str | None
+
+
+Row = TypeVar("Row", Product, Device, Registration, Uplink, Command, TraceRow)
+ONLINE = "EXISTS (SELECT 1 FROM registrations r WHERE r.device = devices.id AND r.ended IS NULL)"
+TABLES = {
+    Product: "products",
+    Device: f"(SELECT *, rowid AS rowid_, {ONLINE} AS online FROM devices)",
+    Registration: "registrations",
+    Uplink: "uplinks",
+    Command: "commands",
+    TraceRow: "trace",
+}
+FLAGS = ("auto_observe", "transparent", "online")
+
+
+class Store:
+    """The platform's database. `path` is a file, or ":memory:"."""
+
+    def __init__(self, path: str = ":memory:") -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)  # every statement stands when it returns
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _select(self, row: type[Row], where: str = "1", *wanted: Any, order: str = "id") -> list[Row]:
+        names = [field.name for field in fields(row)]
+        found = self._db.execute(f"SELECT {', '.join(names)} FROM {TABLES[row]} WHERE {where} ORDER BY {order}", wanted)
+        rows: list[Row] = []
+        for line in found:
+            values: dict[str, Any] = dict(zip(names, line, strict=True))
+            values.update((name, bool(values[name])) for name in FLAGS if name in values)
+            rows.append(row(**values))
+        return rows
+
+    def _insert(self, table: str, **values: Any) -> int:
+        marks = ", ".join("?" * len(values))
+        done = self._db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+        assert done.lastrowid is not None
+        return done.lastrowid
+
+    # products and devices
+
+    def add_product(self, product: Product) -> None:
+        self._insert("products", **vars(product))
+
+    def product(self, number: int) -> Product | None:
+        return next(iter(self._select(Product, "id = ?", number)), None)
+
+    def products(self) -> list[Product]:
+        return self._select(Product, order="rowid")
+
+    def add_device(self, device: Device) -> None:
+        values = dict(vars(device))
+        del values["online"]
+        self._insert("devices", **values)
+
+    def device(self, device: str) -> Device | None:
+        return next(iter(self._select(Device, "id = ?", device)), None)
+
+    def device_by(self, column: str, value: str) -> Device | None:
+        """The device in use with this `imei` or `endpoint`."""
+        assert column in ("imei", "endpoint")
+        return next(iter(self._select(Device, f"{column} = ? AND life_cycle != ?", value, CANCELLED)), None)
+
+    def devices(self, *, cancelled: bool = False) -> list[Device]:
+        """Devices in the order of their creation; the cancelled ones only when asked for."""
+        return self._select(Device, "1" if cancelled else f"life_cycle != '{CANCELLED}'", order="created, rowid_")
+
+    def set_life_cycle(self, device: str, state: str, t: float) -> None:
+        self._db.execute("UPDATE devices SET life_cycle = ?, activated = CASE WHEN ? = ? THEN ? ELSE activated END "
+                         "WHERE id = ?", (state, state, ACTIVATED, t, device))
+
+    # registrations
+
+    def open_registration(self, device: str, t: float, peer: str, lifetime: int, binding: str, objects: str) -> int:
+        return self._insert("registrations", device=device, t=t, peer=peer, lifetime=lifetime, binding=binding,
+                            objects=objects, updated=t)
+
+    def update_registration(self, number: int, t: float, peer: str, lifetime: int, binding: str) -> None:
+        self._db.execute("UPDATE registrations SET updated = ?, peer = ?, lifetime = ?, binding = ? WHERE id = ?",
+                         (t, peer, lifetime, binding, number))
+
+    def end_registration(self, number: int, t: float, reason: str) -> None:
+        self._db.execute("UPDATE registrations SET ended = ?, reason = ? WHERE id = ?", (t, reason, number))
+
+    def registrations(self, device: str) -> list[Registration]:
+        return self._select(Registration, "device = ?", device)
+
+    # uplinks
+
+    def add_uplink(self, device: str, t: float, payload: bytes, mid: int, token: bytes, kind: str) -> int:
+        return self._insert("uplinks", device=device, t=t, payload=payload, mid=mid, token=token, kind=kind)
+
+    def acknowledge(self, uplink: int, t: float) -> None:
+        self._db.execute("UPDATE uplinks SET acked_at = ? WHERE id = ?", (t, uplink))
+
+    def uplinks(self, device: str) -> list[Uplink]:
+        return self._select(Uplink, "device = ?", device)
+
+    # commands
+
+    def add_command(self, device: str, content: bytes, data_type: str, ttl: int, t: float) -> int:
+        return self._insert("commands", device=device, content=content, data_type=data_type, ttl=ttl, created=t,
+                            status=SAVED, result="")
+
+    def command(self, number: int) -> Command | None:
+        return next(iter(self._select(Command, "id = ?", number)), None)
+
+    def commands(self, device: str | None = None, status: str | None = None) -> list[Command]:
+        """Commands in the order they were given, of one device or all, in one state or any."""
+        return self._select(Command, "(? IS NULL OR device = ?) AND (? IS NULL OR status = ?)",
+                            device, device, status, status)
+
+    def set_command(self, number: int, status: str, t: float, result: str = "") -> None:
+        """`SENT` stamps sent_at; the three final states stamp finished."""
+        stamp = {SAVED: "", SENT: ", sent_at = :t"}.get(status, ", finished = :t")
+        self._db.execute(f"UPDATE commands SET status = :status, result = :result{stamp} WHERE id = :number",
+                         {"status": status, "result": result, "t": t, "number": number})
+
+    # trace
+
+    def add_trace(self, t: float, direction: str, peer: str, raw: bytes, device: str | None) -> int:
+        return self._insert("trace", t=t, direction=direction, peer=peer, raw=raw, device=device)
+
+    def adopt(self, row: int, peer: str, device: str) -> None:
+        """Trace row `row`, and what this peer sent and got before anyone knew it, belong to `device`."""
+        self._db.execute("UPDATE trace SET device = ? WHERE peer = ? AND device IS NULL", (device, peer))
+        self._db.execute("UPDATE trace SET device = ? WHERE id = ?", (device, row))
+
+    def trace(self, device: str | None = None) -> list[TraceRow]:
+        """Every datagram, or those of one device, in the order the platform saw them."""
+        return self._select(TraceRow, "? IS NULL OR device = ?", device, device)
+
+    def forget_sessions(self, t: float, reason: str) -> None:
+        """A platform that starts anew knows no session; commands under way go back to the cache."""
+        self._db.execute("UPDATE registrations SET ended = ?, reason = ? WHERE ended IS NULL", (t, reason))
+        self._db.execute("UPDATE commands SET status = ? WHERE status = ?", (SAVED, SENT))

@@ -1,0 +1,65 @@
+"""The platform's byte-exact trace as a pcap file that tshark and Wireshark dissect.
+
+The datagrams are the very bytes of the wire; the IPv4 and UDP headers are made here, with right checksums. Every device
+has one address of its own for good (its NAT port changes at each PSM wake), so that a dissector can follow tokens.
+"""
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from tools.ctwing.store import TraceRow
+
+LINKTYPE_RAW = 101  # packets begin with the IP header (tcpdump.org/linktypes.html)
+COAP_PORT = 5683
+PLATFORM = (221, 229, 214, 202)  # the platform's published address, ctwing.md §1.2
+DEVICE_NET = (10, 1)  # devices get 10.1.0.1, 10.1.0.2, … in the order they appear
+STRANGER_NET = (10, 2)  # peers that never registered
+DEVICE_PORT = 49152  # first port of the dynamic range (RFC 6335 §6): a port no dissector claims
+
+
+def checksum(data: bytes) -> int:
+    """Internet checksum (RFC 1071)."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def packet(payload: bytes, source: tuple[bytes, int], target: tuple[bytes, int], identification: int = 0) -> bytes:
+    """`payload` in UDP (RFC 768) in IPv4 (RFC 791); an end is (4 address bytes, port)."""
+    length = 8 + len(payload)
+    ports = struct.pack(">HHH", source[1], target[1], length)
+    pseudo = source[0] + target[0] + struct.pack(">BBH", 0, 17, length)
+    # RFC 768: a computed zero is sent as all ones, zero would mean "no checksum"
+    udp = ports + struct.pack(">H", checksum(pseudo + ports + b"\0\0" + payload) or 0xFFFF) + payload
+    head = struct.pack(">BBHHHBB", 0x45, 0, 20 + length, identification & 0xFFFF, 0, 64, 17)
+    ends = source[0] + target[0]
+    return head + struct.pack(">H", checksum(head + b"\0\0" + ends)) + ends + udp
+
+
+def write_pcap(path: str | Path, rows: Iterable[TraceRow]) -> int:
+    """Writes the rows as a classic pcap with microseconds; returns how many packets it holds."""
+    hosts: dict[str, bytes] = {}
+    count = 0
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, LINKTYPE_RAW))
+        for row in rows:
+            end, platform = (_host(hosts, row), DEVICE_PORT), (bytes(PLATFORM), COAP_PORT)
+            source, target = (end, platform) if row.direction == "up" else (platform, end)
+            data = packet(row.raw, source, target, row.id)
+            seconds, micros = divmod(round(row.t * 1e6), 1_000_000)
+            file.write(struct.pack("<IIII", seconds & 0xFFFFFFFF, micros, len(data), len(data)) + data)
+            count += 1
+    return count
+
+
+def _host(hosts: dict[str, bytes], row: TraceRow) -> bytes:
+    """The address of this row's device or, for a stranger, of its peer."""
+    net, name = (STRANGER_NET, row.peer) if row.device is None else (DEVICE_NET, row.device)
+    if name not in hosts:
+        number = sum(1 for address in hosts.values() if tuple(address[:2]) == net) + 1
+        hosts[name] = bytes(net) + struct.pack(">H", number)
+    return hosts[name]
