@@ -16,9 +16,11 @@ import ujson
 from aep.session import BUSY, KEPT, MALFORMED
 from device.readings import literal, size
 from micropython import const
+from store.outbox import TooLong
 
 _REMEMBERED = const(16)  # task ids
 _QUEUE = const(8)  # commands waiting; AEP's own SDK queues 5 to 20 (ctwing.md §2.5)
+_BYTES = const(6000)  # of the queue on flash; a record ends at 8192
 _ANSWER = const(1000)  # added to the command's service id
 
 _handlers = {}
@@ -87,7 +89,7 @@ class Commands:
         if task is not None and (task in self._done or task in [other.get("task") for other in self._queue]):
             self._health.count("command_repeated")
             return KEPT
-        if len(self._queue) >= _QUEUE:
+        if len(self._queue) >= _QUEUE or len(ujson.dumps(self._queue)) + 2 * len(payload) > _BYTES:
             self._health.count("command_refused")
             return BUSY
         self._queue.append(item)
@@ -117,43 +119,40 @@ class Commands:
     def _run(self, item: dict) -> None:
         fields, idempotent, function = _handlers.get(item["service"], ({}, False, None))
         interrupted = item.get("started") and not idempotent
-        if interrupted and self._answered(item["task"]):
-            return
+        if interrupted and self._outbox.holds("task", item["task"]):
+            return  # the power went between the answer and the end of the command
         item["started"] = 1
-        result, reply, why = 1, {}, ""
+        pairs, why = [], ""
         if function is None:
             why = "unknown service"
         elif interrupted:
             why = "interrupted"
         else:
             why = _problem(fields, item["fields"])
-        if not why:
+        if why:
+            self._health.count("command_refused")
+        else:
             self._save()
             try:
-                reply = function(**item["fields"]) or {}
-                result = 0
+                pairs = _pairs(function(**item["fields"]) or {})
+            except Failed as error:
+                self._health.count("command_failed")
+                why = str(error) or "failed"
             except Exception as error:  # dialect: broad - app.py is the user's
                 self._health.failed("command", str(item["service"]), error)
-                why = "failed" if not isinstance(error, Failed) else str(error)
-        else:
-            self._health.count("command_refused")
-        self._answer(item, result, reply, why)
+                why = "failed"
+        try:
+            self._answer(item, pairs, why)
+        except TooLong:
+            self._answer(item, [], "answer too long")
 
-    def _answer(self, item: dict, result: int, reply: dict, why: str) -> None:
-        pairs = [[name, literal(reply[name], 3 if isinstance(reply[name], float) else 0)] for name in sorted(reply)]
-        pairs.append(["act_result", str(result)])
+    def _answer(self, item: dict, pairs: list, why: str) -> None:
+        pairs = pairs + [["act_result", "1" if why else "0"]]
         if why:
             pairs.append(["reason", ujson.dumps(why[:80])])
         now, entry = self._stamp()
         entry.update({"task": item["task"], "s": item["service"] + _ANSWER, "t": now, "f": pairs})
         self._outbox.put(entry, size(entry))
-
-    def _answered(self, task: int) -> bool:
-        """The power went between the answer and the end of the command: its answer waits in the outbox already."""
-        for _, entry in self._outbox.batch(_QUEUE * 64):
-            if entry.get("task") == task:
-                return True
-        return False
 
     def _run_raw(self, item: dict) -> None:
         if not _raw:
@@ -185,6 +184,11 @@ def _parse(payload: bytes):
     if len(payload) > 512:  # design limit of a downlink (ctwing.md §2.5): the queue's record stays small
         return None
     return {"raw": ubinascii.hexlify(payload).decode()}
+
+
+def _pairs(reply: dict) -> list:
+    """A handler's reply as entry fields; sorted, because MicroPython's dicts keep no order."""
+    return [[name, literal(reply[name], 3 if isinstance(reply[name], float) else 0)] for name in sorted(reply)]
 
 
 def _problem(checks: dict, fields: dict) -> str:

@@ -94,6 +94,13 @@ class Readings:
         self._record.save(self._last)
         return count
 
+    def settle(self, now: int) -> None:
+        """The time has become known: what was taken before, in this wake, counts as taken now."""
+        for row in _declared:
+            if self._last.get(_key(row)) == 0:
+                self._last[_key(row)] = now
+        self._record.save(self._last)
+
 
 def literal(value, digits: int) -> str:
     """A value as JSON. Text, not a number, from here on: both ends then agree on every digit."""

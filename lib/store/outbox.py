@@ -79,6 +79,14 @@ class Outbox:
         frames.close()  # an open file cannot be removed (quecpython.md §2.2)
         return out
 
+    def holds(self, key: str, value) -> bool:
+        """Whether a waiting entry has this value under `key`."""
+        found = False
+        for number, _, body in self._frames(True):
+            if number >= self._head and ujson.loads(body).get(key) == value:
+                found = True
+        return found
+
     def consume(self, batch: list) -> None:
         """Removes the entries of a batch, durably. The batch must be the oldest waiting ones, as `batch` gave them."""
         if not batch:

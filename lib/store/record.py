@@ -30,9 +30,11 @@ class Record:
         return None
 
     def save(self, value: dict) -> None:
-        """Durable when it returns. Raises OSError where flash refuses (28: full; 5: what was written reads back
-        differently); the old record is then still in force."""
+        """Durable when it returns. Raises OSError (28: flash full; 27: over 8 KiB; 5: what was written reads back differently);
+        the old record is then still in force."""
         body = ujson.dumps(value).encode()
+        if len(body) + 9 > _LIMIT:
+            raise OSError(27)
         aside = self.path + ".new"
         with open(aside, "wb") as file:
             file.write(b"%08x " % crc32(body))

@@ -1,0 +1,74 @@
+"""THE USER'S FILE: what this product measures and what each command does. Here: a water meter.
+
+The meter's own controller counts and drives the valve; it is asked over UART1, one line each way.
+"""
+
+import utime
+from device.commands import Failed, between, command, one_of
+from device.cycle import change_setting
+from device.readings import SIGNAL_REPORT, days, hours, reading
+from link import cell
+from machine import UART
+from misc import Power
+
+
+class Meter:
+    """The meter's controller. `ask` sends a line and returns the answer's line within half a second."""
+
+    def __init__(self) -> None:
+        self._uart = UART(UART.UART1, 9600, 8, 0, 1, 0)
+
+    def ask(self, line: str) -> str:
+        self._uart.write(line + "\r\n")
+        for _ in range(10):
+            utime.sleep_ms(50)
+            if self._uart.any():
+                return self._uart.read(64).decode().strip()
+        raise Failed("the meter does not answer")
+
+
+meter = Meter()
+allowed = {"valve_off": 1}
+
+
+@reading("water_flow", digits=3)
+def total_flow():
+    """Cubic metres since installation."""
+    return int(meter.ask("READ").split(",")[2]) / 1000
+
+
+@reading("battery_voltage", every=days(1), digits=2)
+def battery():
+    """Volts."""
+    return Power.getVbatt() / 1000
+
+
+@reading("rsrp", "sinr", every=hours(12), service=SIGNAL_REPORT)
+def signal():
+    """dBm and dB of the serving cell."""
+    rsrp, _, sinr = cell.signal()
+    return rsrp, sinr
+
+
+@command(8001, valve_onoff=one_of(0, 1))
+def valve(valve_onoff):
+    """Opens (1) or closes (0) the valve; closing must be allowed (8006)."""
+    if not valve_onoff and not allowed["valve_off"]:
+        raise Failed("closing is not enabled")
+    if meter.ask("VALVE,%d" % valve_onoff) != "OK":
+        raise Failed("the valve is stuck")
+    return {"valve_onoff": valve_onoff}
+
+
+@command(8004, frozen_period=between(1, 24))
+def period(frozen_period):
+    """Hours between reports."""
+    change_setting("report.interval", hours(frozen_period))
+    return {"frozen_period": frozen_period}
+
+
+@command(8006, valveoff_enable=one_of(0, 1))
+def enable(valveoff_enable):
+    """Whether the valve may be closed."""
+    allowed["valve_off"] = valveoff_enable
+    return {"valveoff_enable": valveoff_enable}

@@ -1,0 +1,304 @@
+"""The duty cycle: one wake from power-on to sleep, as a table of states and the loop that walks it.
+
+The table is the documentation: `docs/cycle.md` is drawn from it. A state is a method that returns an event; the table
+says which state follows. The watchdog is fed between states, and every state ends before it bites.
+"""
+
+import log
+from aep import lwm2m
+from aep.session import ACKNOWLEDGED
+from device import commands, health, readings, settings
+from link import attach, cell, power
+from link.clock import Clock
+from link.entropy import random_bytes
+from link.fault import REATTACH, RETRY, WAIT, Fault
+from micropython import const
+from store.outbox import PAYLOAD_LIMIT, Outbox
+from store.record import Numbers, Record
+
+STATE = "/usr/state/"
+
+# (state, longest stay in s, what it does)
+STATES = (
+    ("WAKE", 30, "settings and what was saved are loaded"),
+    ("SAMPLE", 60, "readings that are due go into the outbox"),
+    ("ATTACH", 250, "SIM, registration, data call, clock"),
+    ("OPEN", 150, "the session resumes or registers"),
+    ("DELIVER", 120, "one batch goes up and is consumed once acknowledged"),
+    ("LISTEN", 60, "commands come down, run, and leave answers"),
+    ("RELEASE", 30, "the session is saved and closed, the radio connection released"),
+    ("FAULT", 30, "what went wrong is counted and classed"),
+    ("BACK_OFF", 30, "the next try is put off, longer each time"),
+    ("SLEEP", None, "PSM, or light sleep until the next wake"),
+    ("UNPROVISIONED", None, "no usable settings: waits for config.json with the REPL open"),
+)
+
+# (state, event, next state)
+TABLE = (
+    ("WAKE", "ready", "SAMPLE"),
+    ("WAKE", "no settings", "UNPROVISIONED"),
+    ("SAMPLE", "something to do", "ATTACH"),
+    ("SAMPLE", "nothing to do", "SLEEP"),
+    ("ATTACH", "attached", "OPEN"),
+    ("OPEN", "open", "DELIVER"),
+    ("DELIVER", "more", "DELIVER"),
+    ("DELIVER", "empty", "LISTEN"),
+    ("LISTEN", "answers", "DELIVER"),
+    ("LISTEN", "quiet", "RELEASE"),
+    ("RELEASE", "released", "SLEEP"),
+    ("SLEEP", "woke without a boot", "SAMPLE"),
+    ("*", "fault", "FAULT"),
+    ("FAULT", "retry", "OPEN"),
+    ("FAULT", "attach again", "ATTACH"),
+    ("FAULT", "give up", "BACK_OFF"),
+    ("BACK_OFF", "put off", "SLEEP"),
+)
+
+_TRIES = const(2)  # of a fault that may be tried again within one wake
+_BACK_OFF = const(900)  # s, doubled with each fault in a row
+_LONGEST = const(86400)  # s; a fault that waits for a person is tried this often
+_PSM_GRACE = const(30)  # s after T3324 within which the power should have gone
+_NAP = const(120)  # s of light sleep between two feeds of the watchdog
+_LISTEN_LIMIT = const(10000)  # ms: the longest a learned window grows
+
+_log = log.getLogger("cycle")
+
+
+class Cycle:
+    """One power-on. `boot` has `feed()` (the watchdog), `rest()` (it stops) and `confirm()` (this tree works)."""
+
+    def __init__(self, boot) -> None:
+        self.boot = boot
+        self.clock = Clock()
+        self.state = "WAKE"
+        self._next = {(state, event): target for state, event, target in TABLE}
+        self._limits = {name: limit for name, limit, _ in STATES}
+        self._problem = None
+        self._asked = None
+        self._tried = {}
+        self._session = None
+        self._until = 0
+
+    def run(self) -> None:
+        """Walks the table until the power goes; returns only where there is nothing to run on."""
+        while self.state != "UNPROVISIONED":
+            self.boot.feed()
+            limit = self._limits[self.state]
+            self._until = self.clock.now() + 1000 * (limit or 0)
+            event = self.step()
+            self.state = self._next.get((self.state, event)) or self._next[("*", event)]
+        self.boot.rest()
+        _log.error("waiting for /usr/config.json: %s", self.settings.problem)
+
+    def step(self) -> str:
+        """One state; returns its event."""
+        try:
+            return getattr(self, "_" + self.state.lower())()
+        except Fault as fault:
+            self._problem = fault
+            return "fault"
+
+    # -- states --------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> str:
+        self.health = health.Health(Record(STATE + "health.rec"))
+        self.settings = settings.Settings()
+        values = self.settings.values
+        if values is None:
+            return "no settings"
+        if self.settings.problem:
+            self.health.count("config_refused")
+            _log.error("%s; running on the last good settings", self.settings.problem)
+        self.power = power.Power(self.clock)
+        # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
+        start = random_bytes(2, cell.imei())
+        first = {"boot": 1, "mid": start[0] << 8 | start[1], "seq": 1}
+        self.numbers = Numbers(STATE + "numbers.rec", {"boot": 1, "mid": 64, "seq": 16}, first)
+        self.boots = self.numbers.next("boot")
+        self.outbox = Outbox(STATE + "outbox", values["outbox.limit"])
+        self.readings = readings.Readings(Record(STATE + "readings.rec"), self.health)
+        self.commands = commands.Commands(Record(STATE + "commands.rec"), self.outbox, self.health, self._stamp)
+        self._saved = Record(STATE + "session.rec")
+        self._state = self._saved.load() or {}
+        _log.info("boot %d: %s", self.boots, self.health.reason_text())
+        return "ready"
+
+    def _sample(self) -> str:
+        now, stamp = self._stamp()
+        interval = self.settings.values["report.interval"]
+        due = self.readings.due(now, interval)
+        if due:
+            count = self.readings.take(due, now, stamp, self.outbox)
+            _log.info("%d readings due, %d entries, %d waiting", len(due), count, self.outbox.waiting)
+        self._tried = {}
+        upkeep = self.commands.waiting() or self._expires() < now + 2 * interval
+        if now and now < self.health.not_before:
+            return "nothing to do"
+        return "something to do" if self.outbox.waiting or upkeep else "nothing to do"
+
+    def _attach(self) -> str:
+        values = self.settings.values
+        address = attach.attach(values["link.attach_timeout"], self.clock)
+        now = self.clock.unix()
+        if now:
+            self.readings.settle(now)
+        facts = {
+            "imei": cell.imei(),
+            "lifetime": values["lwm2m.lifetime"],
+            "binding": "UQ" if values["power.mode"] == "psm" else "U",
+            "address": address,
+        }
+        serving = cell.serving()
+        _log.info("address %s, cell %s", address, "unknown" if serving is None else "%x" % serving["cid"])
+        if values["power.mode"] == "psm":
+            self._asked = self.power.ask(values["report.interval"], values["power.active"])
+        name = lwm2m.endpoint(values["lwm2m.endpoint"], facts["imei"], cell.imsi())
+        jitter = 256 + (random_bytes(1, facts["imei"])[0] >> 1)
+        self._close()
+        self._session = lwm2m.Session(
+            values, self._state.get("session", {}), name, self.clock, self.numbers, jitter,
+            health.Values(facts, self.health, self.clock).value, self.commands.keep,
+        )  # fmt: skip
+        return "attached"
+
+    def _open(self) -> str:
+        self._session.open(self._until)
+        _log.info("session %s", "resumed" if self._session.resumed else "registered")
+        # The registration is worth more than anything later in this wake: without it the next wake registers anew.
+        self._save_session()
+        self.power.arm()
+        return "open"
+
+    def _deliver(self) -> str:
+        if self.commands.waiting():  # left from before a power cut
+            self.commands.run()
+        batch, payload = self._batch()
+        if not batch:
+            return "empty"
+        if self._session.send(payload, self._until) == ACKNOWLEDGED:
+            self.outbox.consume(batch)
+            self.health.well()
+            self.settings.keep()
+            self.boot.confirm()
+        return "more" if self.outbox.waiting else "empty"
+
+    def _listen(self) -> str:
+        longest = self._state.get("gap", 0)
+        start = self.clock.now()
+        window = max(self.settings.values["listen.window"], min(2 * longest, _LISTEN_LIMIT))
+        downlink = self._session.receive(min(start + window, self._until))
+        if downlink is None:
+            return "quiet"
+        # The window follows what the platform was seen to need, and forgets slowly.
+        self._state["gap"] = max(self.clock.now() - start, longest * 7 // 8)
+        return "answers" if self.commands.run() else "quiet"
+
+    def _release(self) -> str:
+        self._save_session()
+        self._close()
+        tries = self.power.release()
+        if not tries:
+            self.health.count("release_unseen")
+        return "released"
+
+    def _fault(self) -> str:
+        fault = self._problem
+        self.health.faulted(fault)
+        tried = self._tried.get(fault.code, 0)
+        self._tried[fault.code] = tried + 1
+        if tried < _TRIES and self._session is not None:
+            if fault.action == RETRY:
+                return "retry"
+            if fault.action == REATTACH:
+                return "attach again"
+        return "give up"
+
+    def _back_off(self) -> str:
+        now = self.clock.unix()
+        if now:
+            wait = _LONGEST if self._problem.action == WAIT else min(_LONGEST, _BACK_OFF << min(self.health.in_a_row - 1, 10))
+            spread = 256 + (random_bytes(1, cell.imei())[0] >> 2)  # up to a quarter more: a fleet must not come back at once
+            self.health.not_before = now + (wait * spread >> 8)
+        self._save_session()
+        self._close()
+        return "put off"
+
+    def _sleep(self) -> str:
+        self.health.save()
+        values = self.settings.values
+        now = self.clock.unix()
+        until = self.readings.next(now, values["report.interval"]) if now else values["report.interval"]
+        if values["power.mode"] == "psm":
+            self._power_down(values["power.active"])
+        while True:
+            left = until - self.clock.unix() if now else until
+            if left <= 0:
+                return "woke without a boot"
+            self.boot.feed()
+            nap = min(left, _NAP)
+            self.clock.sleep(nap * 1000)
+            if not now:
+                until -= nap
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _power_down(self, active: int) -> None:
+        """Lets PSM take the power; returns only where it did not."""
+        grant = self.power.read_grant()
+        if grant is None:
+            self.health.count("psm_refused")
+        elif self._asked and grant[0] != self._asked[0]:
+            _log.info("T3412 asked %d s, granted %d s", self._asked[0], grant[0])
+        wait = (grant[1] if grant else active) + _PSM_GRACE
+        while wait > 0:
+            self.boot.feed()
+            self.clock.sleep(min(wait, _NAP) * 1000)
+            wait -= _NAP
+        if grant is not None:
+            self.health.count("psm_vetoed")  # granted, yet we are awake: USB, a wakelock, a busy thread
+
+    def _batch(self):
+        """(entries, payload) of the next uplink: as many of the oldest entries as fit, an array where there are several."""
+        now, stamp = self._stamp()
+        batch = self.outbox.batch(self.settings.values["report.batch"])
+        if not batch:
+            return batch, b""
+        parts, total = [], 1
+        for number, entry in batch:
+            when = entry["t"]
+            if not when and now and entry.get("b") == self.boots:
+                when = now - (stamp["u"] - entry["u"]) // 1000  # taken in this wake, before the network told the time
+            part = readings.payload(number, entry, when)
+            if parts and total + len(part) + 1 > PAYLOAD_LIMIT:
+                break
+            parts.append(part)
+            total += len(part) + 1
+        text = parts[0] if len(parts) == 1 else "[" + ",".join(parts) + "]"
+        return batch[: len(parts)], text.encode()
+
+    def _stamp(self):
+        """(Unix time or 0, what tells the time later where it is 0)."""
+        return self.clock.unix(), {"b": self.boots, "u": self.clock.now()}
+
+    def _expires(self) -> int:
+        saved = self._state.get("session", {})
+        return saved["at"] + saved["lt"] if saved else 0
+
+    def _save_session(self) -> None:
+        if self._session is not None:
+            state = {"session": self._session.saved(), "gap": self._state.get("gap", 0)}
+            if state != self._state:
+                self._saved.save(state)
+                self._state = state
+
+    def _close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def main(boot) -> None:
+    """What boot.py calls: loads the user's file, then walks the cycle."""
+    import app  # noqa: F401 - declares readings and commands
+
+    Cycle(boot).run()
