@@ -4,12 +4,13 @@ The meter's own controller counts and drives the valve; it is asked over UART1, 
 """
 
 import utime
+from device import settings
 from device.commands import Failed, between, command, one_of
-from device.cycle import change_setting
 from device.readings import SIGNAL_REPORT, days, hours, reading
 from link import cell
 from machine import UART
 from misc import Power
+from store.record import Record
 
 
 class Meter:
@@ -28,7 +29,7 @@ class Meter:
 
 
 meter = Meter()
-allowed = {"valve_off": 1}
+kept = Record("/usr/state/app.rec")  # PSM keeps no RAM: what must outlive sleep is saved
 
 
 @reading("water_flow", digits=3)
@@ -53,7 +54,7 @@ def signal():
 @command(8001, valve_onoff=one_of(0, 1))
 def valve(valve_onoff):
     """Opens (1) or closes (0) the valve; closing must be allowed (8006)."""
-    if not valve_onoff and not allowed["valve_off"]:
+    if not valve_onoff and not (kept.load() or {"valve_off": 1})["valve_off"]:
         raise Failed("closing is not enabled")
     if meter.ask("VALVE,%d" % valve_onoff) != "OK":
         raise Failed("the valve is stuck")
@@ -63,12 +64,12 @@ def valve(valve_onoff):
 @command(8004, frozen_period=between(1, 24))
 def period(frozen_period):
     """Hours between reports."""
-    change_setting("report.interval", hours(frozen_period))
+    settings.change("report.interval", hours(frozen_period))
     return {"frozen_period": frozen_period}
 
 
 @command(8006, valveoff_enable=one_of(0, 1))
 def enable(valveoff_enable):
     """Whether the valve may be closed."""
-    allowed["valve_off"] = valveoff_enable
+    kept.save({"valve_off": valveoff_enable})
     return {"valveoff_enable": valveoff_enable}

@@ -14,9 +14,9 @@ from link.entropy import random_bytes
 from link.fault import REATTACH, RETRY, WAIT, Fault
 from micropython import const
 from store.outbox import PAYLOAD_LIMIT, Outbox
-from store.record import Numbers, Record
+from store.record import Numbers, Record, directory
 
-STATE = "/usr/state/"
+STATE = "/usr/state"
 
 # (state, longest stay in s, what it does)
 STATES = (
@@ -44,6 +44,7 @@ TABLE = (
     ("DELIVER", "more", "DELIVER"),
     ("DELIVER", "empty", "LISTEN"),
     ("LISTEN", "answers", "DELIVER"),
+    ("LISTEN", "more", "LISTEN"),
     ("LISTEN", "quiet", "RELEASE"),
     ("RELEASE", "released", "SLEEP"),
     ("SLEEP", "woke without a boot", "SAMPLE"),
@@ -101,7 +102,8 @@ class Cycle:
     # -- states --------------------------------------------------------------------------------------------------
 
     def _wake(self) -> str:
-        self.health = health.Health(Record(STATE + "health.rec"))
+        directory(STATE)
+        self.health = health.Health(Record(STATE + "/health.rec"))
         self.settings = settings.Settings()
         values = self.settings.values
         if values is None:
@@ -113,13 +115,14 @@ class Cycle:
         # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
         start = random_bytes(2, cell.imei())
         first = {"boot": 1, "mid": start[0] << 8 | start[1], "seq": 1}
-        self.numbers = Numbers(STATE + "numbers.rec", {"boot": 1, "mid": 64, "seq": 16}, first)
+        self.numbers = Numbers(STATE + "/numbers.rec", {"boot": 1, "mid": 64, "seq": 16}, first)
         self.boots = self.numbers.next("boot")
-        self.outbox = Outbox(STATE + "outbox", values["outbox.limit"])
-        self.readings = readings.Readings(Record(STATE + "readings.rec"), self.health)
-        self.commands = commands.Commands(Record(STATE + "commands.rec"), self.outbox, self.health, self._stamp)
-        self._saved = Record(STATE + "session.rec")
+        self.outbox = Outbox(STATE + "/outbox", values["outbox.limit"])
+        self.readings = readings.Readings(Record(STATE + "/readings.rec"), self.health)
+        self.commands = commands.Commands(Record(STATE + "/commands.rec"), self.outbox, self.health, self._stamp)
+        self._saved = Record(STATE + "/session.rec")
         self._state = self._saved.load() or {}
+        self._gap = self._state.get("gap", 0)  # ms after which the platform was seen to send a command
         _log.info("boot %d: %s", self.boots, self.health.reason_text())
         return "ready"
 
@@ -183,15 +186,14 @@ class Cycle:
         return "more" if self.outbox.waiting else "empty"
 
     def _listen(self) -> str:
-        longest = self._state.get("gap", 0)
         start = self.clock.now()
-        window = max(self.settings.values["listen.window"], min(2 * longest, _LISTEN_LIMIT))
+        window = max(self.settings.values["listen.window"], min(2 * self._gap, _LISTEN_LIMIT))
         downlink = self._session.receive(min(start + window, self._until))
         if downlink is None:
             return "quiet"
         # The window follows what the platform was seen to need, and forgets slowly.
-        self._state["gap"] = max(self.clock.now() - start, longest * 7 // 8)
-        return "answers" if self.commands.run() else "quiet"
+        self._gap = max(self.clock.now() - start, self._gap * 7 // 8)
+        return "answers" if self.commands.run() else "more"
 
     def _release(self) -> str:
         self._save_session()
@@ -286,7 +288,7 @@ class Cycle:
 
     def _save_session(self) -> None:
         if self._session is not None:
-            state = {"session": self._session.saved(), "gap": self._state.get("gap", 0)}
+            state = {"session": self._session.saved(), "gap": self._gap}
             if state != self._state:
                 self._saved.save(state)
                 self._state = state

@@ -96,10 +96,11 @@ class Readings:
 
     def settle(self, now: int) -> None:
         """The time has become known: what was taken before, in this wake, counts as taken now."""
-        for row in _declared:
-            if self._last.get(_key(row)) == 0:
-                self._last[_key(row)] = now
-        self._record.save(self._last)
+        unset = [key for key, when in self._last.items() if not when]
+        for key in unset:
+            self._last[key] = now
+        if unset:
+            self._record.save(self._last)
 
 
 def literal(value, digits: int) -> str:

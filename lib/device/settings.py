@@ -31,6 +31,9 @@ TABLE = (
 )  # fmt: skip
 
 
+_current = []  # the one Settings of this boot
+
+
 class BadSetting(ValueError):
     """A setting is unknown, missing, of the wrong type or out of range. The text names key, value and range."""
 
@@ -78,6 +81,11 @@ def parse(text: str) -> dict:
     return values
 
 
+def change(name: str, value) -> None:
+    """For app.py: changes one setting on trial. Raises BadSetting and changes nothing when it is not allowed."""
+    _current[0].change(name, value)
+
+
 class Settings:
     """The settings in force: `values`. `problem` is the message about a broken config.json, or ""."""
 
@@ -89,6 +97,7 @@ class Settings:
         self.on_trial = {}
         if self.values is not None:
             self._resume_trial()
+        _current[:] = [self]
 
     def change(self, name: str, value) -> None:
         """Sets one setting on trial, from now on. Raises BadSetting and changes nothing when it is not allowed."""

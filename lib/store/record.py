@@ -99,6 +99,15 @@ def replace(source: str, target: str) -> None:
         uos.rename(source, target)
 
 
+def directory(path: str) -> None:
+    """Makes a directory that may be there already."""
+    try:
+        uos.mkdir(path)
+    except OSError as error:
+        if error.args[0] != 17:
+            raise
+
+
 def discard(path: str) -> None:
     """Removes a file that may not be there."""
     try:
