@@ -6,7 +6,7 @@ CURRENTS_UA = {
     # Published for ECx00E (quecpython.md §4.1, Quectel's "Power Consumption" page):
     "idle": 4_000,  # registered, LTE-FDD 64 ms paging, no autosleep
     "sleep": 640,  # registered, 64 ms paging, autosleep
-    # Another vendor's figure for the same silicon: EC618 in Air780E's "PSM+" 2.9 uA (quecpython.md §4.1). Not Quectel's.
+    # Another vendor's figure for the same silicon, not Quectel's: Air780E's "PSM+" 2.9 uA (quecpython.md §4.1).
     "psm": 3,
     "off": 3,  # estimate: "similar to shut down" (quecpython.md §4.1)
     # Estimates; nothing is published for Cat.1 on this silicon (quecpython.md §4.1: take them from measurement):
