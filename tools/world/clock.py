@@ -7,6 +7,7 @@ Time is kept as whole microseconds: no float error accumulates, whatever the pat
 
 import asyncio
 import selectors
+from collections.abc import Callable
 from typing import Any
 
 SILENCE_LIMIT = 30.0
@@ -24,11 +25,16 @@ class JumpSelector:
         self._real = selectors.DefaultSelector()
         self.now_us = epoch_us
         self.busy = 0
+        self.when_stuck: list[Callable[[], None]] = []
+        self.failure: BaseException | None = None  # raised in a callback of the loop: it ends the world
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
     def select(self, timeout: float | None = None) -> list:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
         ready = self._real.select(0)
         if ready or timeout == 0:
             return ready
@@ -38,7 +44,11 @@ class JumpSelector:
                 raise Deadlock(f"the world waited {SILENCE_LIMIT:.0f} s of real time for a program or a datagram")
             return ready
         if timeout is None:
-            raise Deadlock("everyone waits for ever: no timer is set")
+            if not self.when_stuck:
+                raise Deadlock("everyone waits for ever: no timer is set")
+            for act in list(self.when_stuck):
+                act()
+            return []
         self.now_us += max(1, round(timeout * 1e6))
         return []
 
@@ -61,6 +71,17 @@ class WorldLoop(asyncio.SelectorEventLoop):
     def now_us(self) -> int:
         """Unix time of the world in whole microseconds."""
         return self.jump.now_us
+
+    @property
+    def when_stuck(self) -> list[Callable[[], None]]:
+        """What to do, instead of raising Deadlock, when nothing can happen any more; it must make something happen."""
+        return self.jump.when_stuck
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """As asyncio's, but what a timer or a protocol raises ends the run: a world with a defect proves nothing."""
+        super().call_exception_handler(context)
+        if "handle" in context and self.jump.failure is None:
+            self.jump.failure = context.get("exception")
 
     def hold(self) -> None:
         """Something outside the loop begins to work; time stands still until `release`."""

@@ -1,0 +1,96 @@
+"""What both engines share: the calls that are the engine's own, and what happens when the application ends.
+
+An engine runs `/usr/main.py` on a `Board`. Calls of QuecPython's modules go to the board. Names that begin with "!" are
+the engine's own: text for the console, an uncaught exception, a power cut, waiting for callbacks, the idle REPL.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from tools.module.board import Board, PowerOff
+from tools.module.flash import Flash
+
+FROZEN = Path(__file__).parent / "vm" / "frozen"
+"""Python that the firmware carries inside (quecpython.md §1.3); both engines run the same files."""
+
+FROZEN_MODULES = ("log",)
+"""Frozen modules that the application can import; the other files there are the engines' own."""
+
+ERRNO = {
+    "EPERM": 1, "ENOENT": 2, "EIO": 5, "EAGAIN": 11, "ENOMEM": 12, "EEXIST": 17, "ENODEV": 19, "EINVAL": 22,
+    "EOPNOTSUPP": 95, "ECONNABORTED": 103, "ECONNRESET": 104, "ENOTCONN": 107, "ETIMEDOUT": 110, "ECONNREFUSED": 111,
+    "EHOSTUNREACH": 113, "EALREADY": 114, "EINPROGRESS": 115,
+}
+"""uerrno: Linux's numbers on every host (quecpython.md §1.2)."""
+
+USYS = {
+    "version": "3.4.0", "implementation": ("micropython", (1, 13, 0)), "byteorder": "little", "platform": "quecpython",
+    "maxsize": 0x7FFFFFFF,
+}
+"""usys's constants; what a real image says is unknown (quecpython.md §8)."""
+
+REPL_END = "main.py returned"
+
+
+class HostError(Exception):
+    """The simulation itself is broken (a VM that died, a call that a stand-in cannot serve): the run must end."""
+
+
+class Engine:
+    """Base of both engines. `run` never returns: it raises PowerOff when the power goes, and any other exception is a
+    defect of the simulation."""
+
+    def __init__(self, board: Board, flash: Flash, *, cut_at_program: int | None = None) -> None:
+        self.board, self.flash, self.cut_at_program = board, flash, cut_at_program
+        self.programs = 0  # flash programs of this power-on, where the engine counts them
+        self._lines = {"stdout": "", "stderr": ""}
+
+    def surface(self) -> dict[str, Any]:
+        """The firmware's surface with what needs no behaviour: uerrno, and `uos` for its file functions."""
+        empty = {"functions": [], "constants": {}, "classes": {}, "is_class": ""}
+        return {"uos": empty, **self.board.surface(), "uerrno": {**empty, "constants": ERRNO}}
+
+    async def run(self) -> None:
+        """Boots /usr/main.py."""
+        raise NotImplementedError
+
+    async def serve(self, name: str, args: list[Any], named: dict[str, Any]) -> Any:
+        """One call of the application."""
+        if not name.startswith("!"):
+            return await self.board.call(name, args, named)
+        return await getattr(self, "do_" + name[1:])(*args)
+
+    # -- the engine's own calls ------------------------------------------------------------------------------------
+
+    async def do_console(self, stream: str, text: str) -> None:
+        """Text printed by the application: whole lines become events, `usys.stderr` is where `log` writes
+        (quecpython.md §3.8)."""
+        *lines, self._lines[stream] = (self._lines[stream] + text).split("\n")
+        for line in lines:
+            self.board.events.emit("app", "log" if stream == "stderr" else "console", line)
+
+    async def do_crash(self, text: str) -> None:
+        """main.py ended with an exception that nobody caught."""
+        self.board.events.emit("module", "crash", text)
+
+    async def do_cut(self) -> None:
+        """The power went in the middle of a flash program."""
+        raise PowerOff("cut", f"at flash program {self.cut_at_program}")
+
+    async def do_park(self) -> None:
+        """Waits until a callback has run (a thread waits for a lock that only a callback can release)."""
+        seen = self.board.delivered
+        await self.board.wait(None, lambda: self.board.delivered != seen)
+
+    async def do_idle(self) -> None:
+        """main.py is over: the REPL waits for somebody, callbacks still run (quecpython.md §2.1). If nothing can happen
+        any more the power-on ends, so that a run does."""
+        end = self._nothing_left
+        self.board.loop.when_stuck.append(end)
+        try:
+            await self.board.wait(None)
+        finally:
+            self.board.loop.when_stuck.remove(end)
+
+    def _nothing_left(self) -> None:
+        self.board.doom("exit", REPL_END)

@@ -1,0 +1,1 @@
+"""The application in the real MicroPython VM: `shim.py` runs inside it, `engine.py` is the modem's end of the link."""

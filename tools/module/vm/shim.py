@@ -1,0 +1,323 @@
+"""Runs first in the MicroPython VM: makes it look like the module from inside, then runs /usr/main.py.
+
+QuecPython's modules become thin proxies: one JSON line per call to the modem process (`engine.py`), read until its
+reply. `/usr` is the littlefs image, there is nothing beside it. argv: descriptor of the link, path of the image.
+"""
+
+import binascii
+import builtins
+import gc
+import io
+import json
+import os
+import sys
+
+import vfs
+
+link = open(int(sys.argv[1]), "r+b")  # noqa: SIM115 - open as long as the power is on
+callbacks = [None]  # what the application passed as a callback; its index travels, 0 is none
+
+
+# -- the link -------------------------------------------------------------------------------------------------------
+
+
+def receive():
+    """One message. Its length comes first, in six hex digits: readline would cost a system call per byte."""
+    head = link.read(6)
+    if not head:
+        sys.exit(0)
+    return json.loads(link.read(int(head, 16)))
+
+
+def pack(value, buffers):
+    """A value as JSON can say it. Buffers are numbered in `buffers`, for what the host writes into them."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, bytes):
+        return {"b": binascii.hexlify(value).decode()}
+    if isinstance(value, (bytearray, memoryview)):
+        buffers.append(value)
+        return {"w": binascii.hexlify(value).decode()}
+    if isinstance(value, tuple):
+        return {"t": [pack(item, buffers) for item in value]}
+    if isinstance(value, list):
+        return [pack(item, buffers) for item in value]
+    if isinstance(value, dict):
+        return {"d": [[pack(k, buffers), pack(v, buffers)] for k, v in value.items()]}
+    if callable(value):
+        if value not in callbacks:
+            callbacks.append(value)
+        return {"c": callbacks.index(value)}
+    raise TypeError("can't convert " + type(value).__name__)
+
+
+def unpack(value):
+    if isinstance(value, dict):
+        if "b" in value:
+            return binascii.unhexlify(value["b"])
+        if "t" in value:
+            return tuple([unpack(item) for item in value["t"]])
+        return {unpack(k): unpack(v) for k, v in value["d"]}
+    if isinstance(value, list):
+        return [unpack(item) for item in value]
+    return value
+
+
+def say(name, args, named):
+    heap = 0
+    if measured:
+        gc.collect()
+        heap = gc.mem_alloc()
+    link.write(json.dumps([name, args, named, heap]) + "\n")
+
+
+def call(path, *args, **named):
+    """One call of the firmware. It blocks; virtual time may pass and callbacks may run meanwhile."""
+    buffers = []
+    say(path, [pack(value, buffers) for value in args], {k: pack(v, buffers) for k, v in named.items()})
+    while True:
+        kind, value, extra = receive()
+        if kind == "call back":
+            try:
+                callbacks[value](unpack(extra))
+            except Exception as error:  # noqa: BLE001 - printed and swallowed (quecpython.md 1.5)
+                print_exception(error)
+            say("!done", [], {})
+        elif kind == "return":
+            for index, content in extra:
+                buffers[index][:] = binascii.unhexlify(content)
+            return unpack(value)
+        elif kind == "OSError":
+            raise OSError(value)
+        else:
+            raise {"ValueError": ValueError, "TypeError": TypeError}[kind](value)
+
+
+# -- the firmware's modules -----------------------------------------------------------------------------------------
+
+
+class Remote:
+    """A module, a class whose functions are static, or an object: its functions are calls of the firmware."""
+
+    def __init__(self, path, functions, constants):
+        self._path, self._functions = path, functions
+        for name, value in constants.items():
+            setattr(self, name, unpack(value))
+
+    def __getattr__(self, name):
+        if name in self._functions:
+            path = self._path + "." + name
+            return lambda *args, **named: call(path, *args, **named)
+        raise AttributeError(name)
+
+
+class RemoteClass(Remote):
+    """A class of the firmware: calling it constructs an object, or gives False where the firmware refuses."""
+
+    def __init__(self, path, methods, constants):
+        Remote.__init__(self, path, (), constants)
+        self._methods, self._constants = methods, constants
+
+    def __call__(self, *args, **named):
+        handle = call(self._path, *args, **named)
+        return Remote("@%d" % handle, self._methods, self._constants) if handle else False
+
+
+class Namespace:
+    """A module with just the attributes it is given."""
+
+    def __init__(self, attributes):
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+def module(name, spec):
+    """The module that `Board.surface` describes."""
+    made = Remote(name, spec["functions"], spec["constants"])
+    for cls, inner in spec["classes"].items():
+        kind = Remote if inner["static"] else RemoteClass
+        setattr(made, cls, kind(name + "." + cls, inner["methods"], inner["constants"]))
+    return getattr(made, spec["is_class"]) if spec["is_class"] else made
+
+
+# -- the console ----------------------------------------------------------------------------------------------------
+
+
+class Stream:
+    """usys.stdout or usys.stderr."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def write(self, text):
+        call("!console", self._name, text if isinstance(text, str) else bytes(text).decode())
+        return len(text)
+
+    def flush(self):
+        pass
+
+
+stdout, stderr = Stream("stdout"), Stream("stderr")
+
+
+def print_line(*values, sep=" ", end="\n", file=None):
+    (file or stdout).write(sep.join([str(value) for value in values]) + end)
+
+
+def trace_of(error):
+    """The trace without this file's own lines."""
+    text = io.StringIO()
+    real_print_exception(error, text)
+    return "\n".join([line for line in text.getvalue().split("\n") if sys.argv[0] not in line])
+
+
+def print_exception(error, file=None):
+    (file or stdout).write(trace_of(error))
+
+
+# -- /usr -----------------------------------------------------------------------------------------------------------
+
+
+class BlockDevice:
+    """The image as littlefs's block device. Opened before "/" is unmounted. At the `cut_at`-th program the power goes,
+    with half of the bytes written."""
+
+    def __init__(self, path, block_size, cut_at):
+        self.file = open(path, "r+b")  # noqa: SIM115 - open as long as the power is on
+        self.block_size, self.cut_at, self.programs = block_size, cut_at, 0
+        self.blocks = self.file.seek(0, 2) // block_size
+        self.blank = b"\xff" * block_size
+
+    def readblocks(self, block, buffer, offset=0):
+        self.file.seek(block * self.block_size + offset)
+        self.file.readinto(buffer)
+
+    def writeblocks(self, block, buffer, offset=0):
+        self.programs += 1
+        self.file.seek(block * self.block_size + offset)
+        if self.programs == self.cut_at:
+            self.file.write(memoryview(buffer)[: len(buffer) // 2])
+            call("!cut")
+        self.file.write(buffer)
+
+    def ioctl(self, operation, argument):
+        if operation == 4:
+            return self.blocks
+        if operation == 5:
+            return self.block_size
+        if operation == 6:
+            self.file.seek(argument * self.block_size)
+            self.file.write(self.blank)
+        return 0
+
+
+# -- imports --------------------------------------------------------------------------------------------------------
+
+# Built-in modules of this VM that the module has not, at least not under this name (quecpython.md 1.3).
+ABSENT = (
+    "_asyncio", "argparse", "array", "asyncio", "binascii", "builtins", "collections", "cryptolib", "deflate", "errno",
+    "framebuf", "hashlib", "heapq", "io", "json", "machine", "mip", "os", "platform", "random", "re", "requests",
+    "select", "socket", "ssl", "struct", "sys", "termios", "time", "tls", "uasyncio", "uctypes", "vfs", "websocket",
+)
+
+
+def guarded_import(name, scope=None, local=None, fromlist=None, level=0):
+    """`import` as the module has it: absent built-ins are absent unless the application put something in their place
+    (quecpython.md 2.5: the alias trick), and a module that raised while importing is there, half-built, the second time
+    (quecpython.md 1.2)."""
+    if level == 0 and name not in sys.modules and (name in ABSENT or name[:1] == "u" and name[1:] in ABSENT):
+        raise ImportError("no module named '%s'" % name)
+    known = set(sys.modules)
+    try:
+        found = real_import(name, scope, local, fromlist, level)
+    except Exception as error:
+        if not isinstance(error, ImportError):
+            leave_half_built(name, known)
+        raise
+    if fromlist and isinstance(found, Remote):
+        for item in fromlist:
+            if not hasattr(found, item):
+                raise ImportError("can't import name " + item)
+    return found
+
+
+def leave_half_built(name, known):
+    """This VM takes a module out of `sys.modules` when it raises; the module's does not."""
+    if name not in known and name not in sys.modules:
+        sys.modules[name] = Namespace({"__name__": name})
+
+
+def gone(*args):
+    raise NameError("name isn't defined")
+
+
+# -- boot -----------------------------------------------------------------------------------------------------------
+
+
+def natives():
+    """The u-named modules that this VM has itself."""
+    import collections
+    import hashlib
+    import re
+    import struct
+
+    return {
+        "ustruct": struct,
+        "ubinascii": binascii,
+        "ujson": json,
+        "uio": Namespace({"open": open, "StringIO": io.StringIO, "BytesIO": io.BytesIO}),
+        "ucollections": Namespace({"namedtuple": collections.namedtuple, "deque": collections.deque}),
+        "ure": Namespace({"compile": re.compile, "match": re.match, "search": re.search}),
+        "uhashlib": Namespace({name: getattr(hashlib, name) for name in ("sha256", "sha1", "md5")}),
+    }
+
+
+def install(boot):
+    """Puts the firmware's modules in place; afterwards nothing of the host is within reach."""
+    modules = {name: module(name, spec) for name, spec in boot["surface"].items()}
+    for name in boot["file_functions"]:
+        setattr(modules["uos"], name, getattr(os, name))
+    usys = {k: unpack(v) for k, v in boot["usys"].items()}
+    usys.update({
+        "path": sys.path, "modules": sys.modules, "exit": sys.exit, "print_exception": print_exception,
+        "stdout": stdout, "stderr": stderr,
+    })
+    modules["usys"] = Namespace(usys)
+    modules.update(natives())
+    sys.modules.update(modules)
+    sys.path[:] = [boot["frozen"]]
+    import lock
+
+    lock.park = lambda: call("!park")
+    sys.modules["_thread"] = Namespace({"allocate_lock": lock.Lock, "get_ident": lambda: 1})
+    del sys.modules["lock"]
+    for name in boot["frozen_modules"]:
+        __import__(name)
+    device = BlockDevice(sys.argv[2], boot["block_size"], boot["cut_at"])
+    filesystem = vfs.VfsLfs2(device, readsize=128, progsize=128, lookahead=32, mtime=False)
+    vfs.umount("/")
+    vfs.mount(filesystem, "/usr")
+    os.chdir("/")
+    sys.path[:] = [""]
+    builtins.print = print_line
+    builtins.reversed = builtins.frozenset = builtins.help = gone
+    builtins.__import__ = guarded_import
+
+
+boot = receive()
+measured = boot["measured"]
+real_import, real_print_exception = builtins.__import__, sys.print_exception
+install(boot)
+del boot
+gc.collect()
+try:
+    with open("/usr/main.py") as file:
+        source = file.read()
+    exec(compile(source, "/usr/main.py", "exec"), {"__name__": "__main__", "__file__": "/usr/main.py"})
+except SystemExit:
+    pass
+except BaseException as error:  # noqa: BLE001 - the REPL would print it and stay
+    print_exception(error)
+    call("!crash", trace_of(error))
+source = None
+call("!idle")

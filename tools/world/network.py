@@ -1,0 +1,270 @@
+"""The network between modules and platform: latency, loss and a carrier's NAT, over real UDP on loopback.
+
+A module speaks to public addresses; `serve` says which loopback socket stands behind each. What goes through is kept
+byte by byte in `trace`. Radio is not here: that is the module's (`tools/module/modem/radio.py`).
+"""
+
+import asyncio
+import hashlib
+import ipaddress
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from tools.world.clock import WorldLoop
+from tools.world.events import Events
+
+Address = tuple[str, int]
+
+NO_SUCH_NAME = -2
+"""What lwIP's resolver says of an unknown name (quecpython.md §3.9)."""
+
+FORGOTTEN_KEPT = 64
+"""Endpoints of forgotten NAT bindings that stay open, so that what still comes for them is seen to be dropped."""
+
+HEADERS = {4: 28, 6: 48}
+"""Bytes of IP and UDP headers (RFC 791, RFC 8200, RFC 768)."""
+
+
+@dataclass(frozen=True)
+class Datagram:
+    """One datagram, recorded when its sender let it go. `local` is the module's address, `remote` the platform's.
+    `lost`: it never arrived."""
+
+    t_us: int
+    direction: str  # "up" or "down"
+    data: bytes
+    lost: bool
+    local: Address
+    remote: Address
+
+    @property
+    def wire_bytes(self) -> int:
+        """Its length with IP and UDP headers."""
+        return len(self.data) + HEADERS[6 if ":" in self.local[0] else 4]
+
+
+@dataclass
+class _Binding:
+    """One NAT binding: the external loopback endpoint that stands for (module address, remote)."""
+
+    local: Address
+    remote: Address
+    used_us: int
+    transport: asyncio.DatagramTransport | None = None
+    waiting: list[bytes] = field(default_factory=list)  # sent while the endpoint was being made
+
+
+class Leg:
+    """A module's UDP endpoint: what its socket sends and receives through."""
+
+    def __init__(self, network: "Network", local: Address, on_datagram: Callable[[bytes, Address], None]) -> None:
+        self.network, self.local, self.on_datagram = network, local, on_datagram
+
+    def send(self, data: bytes, remote: Address) -> None:
+        """Lets one datagram go; nobody says whether it arrives."""
+        self.network.up(self.local, data, remote)
+
+    def close(self) -> None:
+        """From now on nothing is received; what is under way goes on. Twice is harmless."""
+        if self.network.legs.get(self.local) is self:
+            del self.network.legs[self.local]
+
+
+class Network:
+    """One carrier's network. The same seed gives the same latency and loss to the same sequence of datagrams.
+
+    `loss` is the share of datagrams lost in each direction, `latency_ms` the least and the greatest delay of one,
+    `nat_idle_s` how long a binding outlives its last datagram: carriers forget UDP within a minute or a few
+    (none is published; the vendor SDK assumes 30 s, ctwing.md §2.7).
+    """
+
+    def __init__(
+        self,
+        loop: WorldLoop,
+        events: Events,
+        *,
+        seed: int,
+        loss: float = 0.0,
+        latency_ms: tuple[int, int] = (35, 60),
+        nat_idle_s: float = 60.0,
+    ) -> None:
+        self.loop, self.events = loop, events
+        self.loss, self.latency_ms, self.nat_idle_s = loss, latency_ms, nat_idle_s
+        self.trace: list[Datagram] = []
+        self.legs: dict[Address, Leg] = {}
+        self.dropped = 0  # downlinks that found no binding, no module or a stranger's address
+        self._latency = random.Random(f"{seed}/latency")
+        self._loss = {way: random.Random(f"{seed}/loss/{way}") for way in ("up", "down")}
+        self._served: dict[Address, Address] = {}
+        self._names: dict[str, list[str]] = {}
+        self._bindings: dict[tuple[Address, Address], _Binding] = {}
+        self._forgotten: deque[_Binding] = deque()
+        self._makers: set[asyncio.Task] = set()
+
+    # -- the platform's side -------------------------------------------------------------------------------------
+
+    def serve(self, ip: str, port: int, real: Address, names: Iterable[str] = ()) -> None:
+        """Routes the public address (ip, port) to the loopback socket `real`; `names` resolve to `ip`."""
+        self._served[ip, port] = real
+        for name in names:
+            known = self._names.setdefault(name.lower(), [])
+            if ip not in known:
+                known.append(ip)
+
+    def resolve(self, name: str, family: int = 0) -> list[str]:
+        """Addresses of `name` in `family` (2, 10, or 0 for any), literals as they are. Raises OSError(-2)."""
+        try:
+            found = [str(ipaddress.ip_address(name))]
+        except ValueError:
+            found = self._names.get(name.lower(), [])
+        found = [ip for ip in found if family == 0 or (family == 10) == (":" in ip)]
+        if not found:
+            raise OSError(NO_SUCH_NAME)
+        return found
+
+    def forget_bindings(self) -> None:
+        """The NAT is restarted: every binding is gone."""
+        for key in list(self._bindings):
+            self._forget(key)
+
+    async def close(self) -> None:
+        """Closes every loopback endpoint."""
+        self.forget_bindings()
+        for task in list(self._makers):
+            await task
+        while self._forgotten:
+            self._discard(self._forgotten.popleft())
+
+    # -- the modules' side ---------------------------------------------------------------------------------------
+
+    def open_udp(self, ip: str, port: int, on_datagram: Callable[[bytes, Address], None]) -> Leg:
+        """A module's endpoint; `on_datagram(data, (ip, port))` is called for each datagram that arrives."""
+        leg = Leg(self, (ip, port), on_datagram)
+        self.legs[ip, port] = leg
+        return leg
+
+    def up(self, local: Address, data: bytes, remote: Address) -> None:
+        """One datagram from a module."""
+        lost = self._draw("up") or remote not in self._served
+        self.trace.append(Datagram(self.loop.now_us, "up", data, lost, local, remote))
+        delay = self._delay()
+        binding = self._bind(local, remote)
+        if lost:
+            self.events.emit("network", "lost", "up", bytes=len(data))
+        else:
+            self.loop.call_later(delay, self._out, binding, data)
+
+    # -- what was on the wire ------------------------------------------------------------------------------------
+
+    def mark(self) -> int:
+        """A place in the trace; `since(mark)` counts from there."""
+        return len(self.trace)
+
+    def since(self, mark: int = 0) -> dict[str, int]:
+        """Datagrams and wire bytes (headers included), up and down, from `mark` on."""
+        out = {"datagrams_up": 0, "datagrams_down": 0, "bytes_up": 0, "bytes_down": 0}
+        for datagram in self.trace[mark:]:
+            out["datagrams_" + datagram.direction] += 1
+            out["bytes_" + datagram.direction] += datagram.wire_bytes
+        return out
+
+    def trace_sha256(self) -> str:
+        """SHA-256 over (time in microseconds, direction, datagram) of everything sent, lost ones included."""
+        digest = hashlib.sha256()
+        for d in self.trace:
+            digest.update(b"%d %s %d " % (d.t_us, d.direction.encode(), len(d.data)) + d.data)
+        return digest.hexdigest()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _draw(self, direction: str) -> bool:
+        """Whether the next datagram of this direction is lost."""
+        return self._loss[direction].random() < self.loss
+
+    def _delay(self) -> float:
+        """The next datagram's latency in seconds, of whole milliseconds."""
+        return self._latency.randint(*self.latency_ms) / 1000
+
+    def _bind(self, local: Address, remote: Address) -> _Binding:
+        key = (local, remote)
+        binding = self._bindings.get(key)
+        if binding is not None and self.loop.now_us - binding.used_us > self.nat_idle_s * 1e6:
+            self._forget(key)
+            binding = None
+        if binding is None:
+            binding = self._bindings[key] = _Binding(local, remote, self.loop.now_us)
+            maker = self.loop.create_task(self._make_endpoint(binding))
+            self._makers.add(maker)
+            maker.add_done_callback(self._makers.discard)
+        binding.used_us = self.loop.now_us
+        return binding
+
+    async def _make_endpoint(self, binding: _Binding) -> None:
+        transport, _ = await self.loop.create_datagram_endpoint(
+            lambda: _External(self, binding), local_addr=("127.0.0.1", 0)
+        )
+        binding.transport = transport
+        for data in binding.waiting:
+            self._out(binding, data)
+        binding.waiting.clear()
+
+    def _forget(self, key: tuple[Address, Address]) -> None:
+        self._forgotten.append(self._bindings.pop(key))
+        if len(self._forgotten) > FORGOTTEN_KEPT:
+            self._discard(self._forgotten.popleft())
+
+    def _discard(self, binding: _Binding) -> None:
+        if binding.transport is not None:
+            binding.transport.close()
+
+    def _out(self, binding: _Binding, data: bytes) -> None:
+        """An uplink leaves the NAT."""
+        if binding.transport is None:
+            binding.waiting.append(data)
+        else:
+            binding.transport.sendto(data, self._served[binding.remote])
+
+    def down(self, binding: _Binding, data: bytes, sender: Address) -> None:
+        """A datagram of the platform reaches the NAT's outside."""
+        key = (binding.local, binding.remote)
+        alive = self._bindings.get(key) is binding
+        if alive and self.loop.now_us - binding.used_us > self.nat_idle_s * 1e6:
+            self._forget(key)
+            alive = False
+        reason = ""
+        if sender != self._served.get(binding.remote):
+            reason = "not the peer's address"
+        elif not alive:
+            reason = "NAT binding forgotten"
+        lost = self._draw("down") or bool(reason)
+        self.trace.append(Datagram(self.loop.now_us, "down", data, lost, binding.local, binding.remote))
+        delay = self._delay()
+        if reason:
+            self.dropped += 1
+            self.events.emit("network", "dropped", reason, bytes=len(data))
+        elif lost:
+            self.events.emit("network", "lost", "down", bytes=len(data))
+        else:
+            binding.used_us = self.loop.now_us
+            self.loop.call_later(delay, self._in, binding, data)
+
+    def _in(self, binding: _Binding, data: bytes) -> None:
+        """A downlink arrives at the module's address."""
+        leg = self.legs.get(binding.local)
+        if leg is None:
+            self.dropped += 1
+            self.events.emit("network", "dropped", "nobody listens", bytes=len(data))
+        else:
+            leg.on_datagram(data, binding.remote)
+
+
+class _External(asyncio.DatagramProtocol):
+    """A binding's endpoint on loopback, where the platform answers to."""
+
+    def __init__(self, network: Network, binding: _Binding) -> None:
+        self.network, self.binding = network, binding
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        self.network.down(self.binding, data, addr[:2])
