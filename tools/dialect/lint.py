@@ -46,7 +46,7 @@ def lint_tree(root: Path) -> list[Finding]:
 
 def own_modules(root: Path) -> frozenset[str]:
     """Dotted names of lib/'s rooms and files, as `import` spells them."""
-    names = set()
+    names: set[str] = set()
     for path in (root / "lib").rglob("*.py"):
         parts = path.relative_to(root / "lib").with_suffix("").parts
         names.update(".".join(parts[: i + 1]) for i in range(len(parts)))
@@ -147,8 +147,9 @@ class _Walk(ast.NodeVisitor):
         self.scopes.leave()
 
     def visit_arguments(self, node: ast.arguments) -> None:
-        for odd in node.posonlyargs + node.kwonlyargs:
-            self.add(odd, "parameter-kind", odd.arg)
+        for rule, odd in (("positional-only", node.posonlyargs), ("keyword-only", node.kwonlyargs)):
+            for parameter in odd:
+                self.add(parameter, rule, parameter.arg)
         self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> None:

@@ -34,7 +34,8 @@ RULES: dict[str, Rule] = {
     "nonlocal": Rule("nonlocal", "an attribute of an object", _HOUSE),
     "match": Rule("match", "if/elif or a dict", _OLD),
     "except-group": Rule("except*", "except", _OLD),
-    "parameter-kind": Rule("positional-only or keyword-only parameter", "a plain parameter", "quecpython.md §7.14"),
+    "positional-only": Rule("positional-only parameter", "a plain parameter", _OLD),
+    "keyword-only": Rule("keyword-only parameter", "a plain parameter", "quecpython.md §7.14"),
     "class-keyword": Rule("keyword in a class statement", "a base class", _OLD),
     "variable-annotation": Rule(
         "annotated variable (a syntax error before 1.13)", "the value alone, or a `# type:` comment", _OLD
