@@ -20,7 +20,7 @@ class Meter:
         self._uart = UART(UART.UART1, 9600, 8, 0, 1, 0)
 
     def ask(self, line: str) -> str:
-        self._uart.write(line + "\r\n")
+        self._uart.write(line.encode() + b"\r\n")
         for _ in range(10):
             utime.sleep_ms(50)
             if self._uart.any():
@@ -47,8 +47,8 @@ def battery():
 @reading("rsrp", "sinr", every=hours(12), service=SIGNAL_REPORT)
 def signal():
     """dBm and dB of the serving cell."""
-    rsrp, _, sinr = cell.signal()
-    return rsrp, sinr
+    found = cell.signal()
+    return None if found is None else (found[0], found[2])
 
 
 @command(8001, valve_onoff=one_of(0, 1))

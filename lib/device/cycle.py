@@ -127,12 +127,8 @@ class Cycle:
         return "ready"
 
     def _sample(self) -> str:
-        now, stamp = self._stamp()
+        now = self._take_readings()
         interval = self.settings.values["report.interval"]
-        due = self.readings.due(now, interval)
-        if due:
-            count = self.readings.take(due, now, stamp, self.outbox)
-            _log.info("%d readings due, %d entries, %d waiting", len(due), count, self.outbox.waiting)
         self._tried = {}
         upkeep = self.commands.waiting() or self._expires() < now + 2 * interval
         if now and now < self.health.not_before:
@@ -145,6 +141,7 @@ class Cycle:
         now = self.clock.unix()
         if now:
             self.readings.settle(now)
+        self._take_readings()  # what has no value before the network is there: signal, cell
         facts = {
             "imei": cell.imei(),
             "lifetime": values["lwm2m.lifetime"],
@@ -243,6 +240,15 @@ class Cycle:
                 until -= nap
 
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _take_readings(self) -> int:
+        """Takes what is due; returns the time, 0 while unknown."""
+        now, stamp = self._stamp()
+        due = self.readings.due(now, self.settings.values["report.interval"])
+        if due:
+            count = self.readings.take(due, now, stamp, self.outbox)
+            _log.info("%d readings due, %d entries, %d waiting", len(due), count, self.outbox.waiting)
+        return now
 
     def _power_down(self, active: int) -> None:
         """Lets PSM take the power; returns only where it did not."""

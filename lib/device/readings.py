@@ -33,8 +33,9 @@ def days(count: int) -> int:
 
 
 def reading(*fields: str, every: int = EVERY_WAKE, digits: int = 0, service: int = DATA_REPORT):  # dialect: keyword-only - the declaration reads like prose
-    """Declares a reading. The function returns one value per field: a number (sent with `digits` decimals), bool, str, or
-    None for "no value now". `every` in seconds: it is taken at the first wake after that time."""
+    """Declares a reading. The function returns its value, or a tuple of as many values as there are fields: numbers (sent with
+    `digits` decimals), bool, str, or None. None alone means "no value now": it is asked again once the network is there, and
+    at the next wake. `every` in seconds: it is taken at the first wake after that time."""
 
     def declare(function):
         _declared.append((fields, every, digits, service, function))
@@ -57,7 +58,7 @@ class Readings:
         out = []
         for index, row in enumerate(_declared):
             last = self._last.get(_key(row), 0)
-            if not last or (now and now >= last + max(row[1], interval) - interval // 10) or now < last:
+            if _key(row) not in self._last or (now and now >= last + max(row[1], interval) - interval // 10) or now < last:
                 out.append(index)
         return out
 
@@ -67,19 +68,23 @@ class Readings:
         return max(now + 1, min(lasts)) if lasts else now + interval
 
     def take(self, indices: list, now: int, stamp: dict, outbox) -> int:
-        """Takes these readings and stores them, one entry per service; returns the number of entries. `stamp` is added to each
-        entry: what tells its time later when `now` is 0."""
+        """Takes these readings and stores them, one entry per service; returns the number of entries. One that raises or has no
+        value stays due. `stamp` is added to each entry: what tells its time later when `now` is 0."""
         services = {}
+        taken = []
         for index in indices:
             fields, _, digits, service, function = _declared[index]
             try:
                 values = function()
+                if values is None:
+                    continue
                 if len(fields) == 1:
                     values = (values,)
                 pairs = [[f, literal(v, digits)] for f, v in zip(fields, values) if v is not None]
             except Exception as error:  # dialect: broad - app.py is the user's
                 self._health.failed("reading", fields[0], error)
                 continue
+            taken.append(index)
             services.setdefault(service, []).extend(pairs)
         count = 0
         for service in sorted(services):
@@ -89,9 +94,10 @@ class Readings:
                 entry.update({"s": service, "t": now, "f": pairs})
                 outbox.put(entry, size(entry))
                 count += 1
-        for index in indices:
-            self._last[_key(_declared[index])] = now
-        self._record.save(self._last)
+        if taken:
+            for index in taken:
+                self._last[_key(_declared[index])] = now
+            self._record.save(self._last)
         return count
 
     def settle(self, now: int) -> None:

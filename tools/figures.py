@@ -1,0 +1,140 @@
+"""What a run cost: datagrams, bytes, seconds of radio, charge, heap. Counted from the network's trace, not from the device.
+
+Each datagram is put into one exchange by what it says (decoded by aiocoap): a report and what keeps it possible, a
+command with its answer, or the registration.
+"""
+
+import json
+from statistics import mean
+from typing import Any
+
+from aiocoap import ACK, PUT, Message
+from aiocoap.numbers.codes import DELETE, GET, POST
+
+from tools.checker import check
+from tools.scenario import PSM_WAKE, Run, Wake
+from tools.world.network import Datagram
+
+REPORT, COMMAND, SESSION = "report", "command", "session"
+
+
+def classify(trace: list[Datagram]) -> list[str]:
+    """For each datagram of one wake the exchange it belongs to."""
+    kinds: list[str] = []
+    of_mid: dict[tuple[str, int], str] = {}  # (who asked, MID) -> kind, for the acknowledgement
+    for datagram in trace:
+        message = Message.decode(datagram.data)
+        asker = datagram.direction
+        if message.mtype is ACK or message.code == 0:
+            kind = of_mid.get(("down" if asker == "up" else "up", message.mid), SESSION)
+        else:
+            kind = of_mid[(asker, message.mid)] = _kind(message, asker)
+        kinds.append(kind)
+    return kinds
+
+
+def _kind(message: Message, direction: str) -> str:
+    path = "/".join(message.opt.uri_path)
+    if direction == "down":
+        return COMMAND if message.code is PUT else SESSION
+    if message.code in (POST, DELETE, GET):
+        return REPORT if path.startswith("rd/") else SESSION  # an Update is what makes the report possible
+    return COMMAND if _is_answer(message.payload) else REPORT
+
+
+def _is_answer(payload: bytes) -> bool:
+    try:
+        body = json.loads(payload)
+    except ValueError:
+        return False
+    return any("taskId" in entry for entry in (body if isinstance(body, list) else [body]))
+
+
+def cost(run: Run, wakes: list[Wake], kind: str) -> tuple[int, int]:
+    """(datagrams, wire bytes) of one kind over these wakes."""
+    count = size = 0
+    for wake in wakes:
+        trace = run.network.trace[wake.mark : wake.end_mark]
+        for datagram, found in zip(trace, classify(trace), strict=True):
+            if found == kind:
+                count += 1
+                size += datagram.wire_bytes
+    return count, size
+
+
+def resumed(run: Run) -> list[Wake]:
+    """Wakes from PSM in which the device did not register anew."""
+    out = []
+    for wake in run.wakes:
+        trace = run.network.trace[wake.mark : wake.end_mark]
+        if wake.reason == PSM_WAKE and not any(_registers(datagram) for datagram in trace):
+            out.append(wake)
+    return out
+
+
+def _registers(datagram: Datagram) -> bool:
+    message = Message.decode(datagram.data)
+    return datagram.direction == "up" and message.code is POST and message.opt.uri_path == ("rd",)
+
+
+def result(run: Run) -> dict[str, Any]:
+    """The object of DESIGN §10."""
+    verdict, plan, module = check(run), run.plan, run.module
+    wakes = resumed(run)
+    count = len(wakes) or 1
+    datagrams, size = cost(run, wakes, REPORT)
+    command_datagrams, command_size = cost(run, run.wakes, COMMAND)
+    commands = verdict.commands_answered or 1
+    empty = module.empty_heap() if plan.measure_heap else None
+    return {
+        "protocol": plan.protocol,
+        "family": plan.family,
+        "engine": plan.engine,
+        "seed": plan.seed,
+        "wakes": len(run.wakes),
+        "boots": module.boots,
+        "psm_entered": module.psm_entered,
+        "readings_taken": verdict.readings_taken,
+        "readings_acknowledged": verdict.readings_acknowledged,
+        "readings_lost": verdict.readings_lost,
+        "readings_duplicated": verdict.readings_duplicated,
+        "commands_sent": verdict.commands_sent,
+        "commands_answered": verdict.commands_answered,
+        "datagrams_per_report": round(datagrams / count, 2) if wakes else None,
+        "wire_bytes_per_report": round(size / count, 1) if wakes else None,
+        "datagrams_per_command": round(command_datagrams / commands, 2) if verdict.commands_answered else None,
+        "wire_bytes_per_command": round(command_size / commands, 1) if verdict.commands_answered else None,
+        "connected_ms_per_report": round(mean(wake.connected_ms for wake in wakes)) if wakes else None,
+        "charge_mc_per_report": round(mean(wake.charge_mc for wake in wakes), 3) if wakes else None,
+        "heap_peak_bytes": module.heap_peak - empty if empty is not None else None,
+        "trace_sha256": run.network.trace_sha256(),
+        "error": error(run, verdict.problems),
+    }
+
+
+def error(run: Run, problems: list[str]) -> dict[str, Any] | None:
+    """null, or what went wrong first: the device's own fault where it named one, else the scenario's or the checker's."""
+    told = fault(run)
+    if run.problem is None and not problems and len(run.wakes) == run.plan.wakes and _delivered(run):
+        return None
+    if told is not None:
+        return told
+    if run.problem is not None:
+        return {"code": 1, "name": run.problem.name, "hint": f"{run.problem}: {run.problem.hint}"}
+    text = problems[0] if problems else "not every reading was acknowledged"
+    return {"code": 2, "name": "check", "hint": text}
+
+
+def _delivered(run: Run) -> bool:
+    verdict = check(run)
+    return verdict.readings_taken > 0 and verdict.readings_acknowledged == verdict.readings_taken and not verdict.problems
+
+
+def fault(run: Run) -> dict[str, Any] | None:
+    """The last fault the device logged ("E21 NotProvisioned: text. hint", lib/device/health.py)."""
+    for event in reversed(run.events.of("log")):
+        parts = event.text.split(":", 3)  # level : logger : E21 Name : text
+        words = parts[2].split() if len(parts) == 4 else []
+        if len(words) == 2 and words[0][:1] == "E" and words[0][1:].isdigit():
+            return {"code": int(words[0][1:]), "name": words[1], "hint": parts[3].strip()}
+    return None
