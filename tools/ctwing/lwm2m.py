@@ -46,7 +46,7 @@ class Lwm2mFront(MessageLayer):
         self.events, self.store, self.draws, self.token_length = events, store, draws, token_length
         self._sessions: dict[str, Session] = {}  # by device id
         self._tokens: dict[bytes, Session] = {}  # of observations; every session's `observed` has the path
-        self._addresses: dict[Address, Session] = {}  # who was last seen where: for the trace only
+        self._addresses: dict[Address, str] = {}  # which device was last heard where: for the trace only
         self._mids: dict[str, int] = {}  # the next MID per device id, "" for strangers
 
     def _emit(self, kind: str, text: str, **data: object) -> None:
@@ -55,9 +55,8 @@ class Lwm2mFront(MessageLayer):
     # hooks of the message layer
 
     def recorded(self, direction: str, address: Address, raw: bytes) -> int:
-        owner = self._addresses.get(address)
         return self.store.add_trace(
-            self.loop.time(), direction, peer_name(address), raw, owner.device.id if owner else None
+            self.loop.time(), direction, peer_name(address), raw, self._addresses.get(address)
         )
 
     def dropped(self, address: Address, raw: bytes, reason: str) -> None:
@@ -223,8 +222,8 @@ class Lwm2mFront(MessageLayer):
         self._adopted(session, address)
 
     def _adopted(self, session: Session, address: Address) -> None:
-        if self._addresses.get(address) is not session:
-            self._addresses[address] = session
+        if self._addresses.get(address) != session.device.id:
+            self._addresses[address] = session.device.id
             self.store.adopt(self.row, peer_name(address), session.device.id)
 
     def end(self, device: str, reason: str, *, online: bool = False) -> None:
@@ -239,7 +238,6 @@ class Lwm2mFront(MessageLayer):
         for token in session.observed:
             del self._tokens[token]
             self.draws.retire(token)
-        self._addresses = {address: owner for address, owner in self._addresses.items() if owner is not session}
         self.store.end_registration(session.registration, self.loop.time(), reason)
         if session.busy is not None:
             self.cancel(session.busy)

@@ -1,0 +1,114 @@
+"""The pcap of a run: headers by hand against RFC figures, and tshark as the judge that did not write it."""
+
+import os
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from tests_host.ctwing.raw_device import IMEI, answer, mid_of, on_session, token_of
+from tools.ctwing.store import TraceRow
+from tools.ctwing.trace import checksum, packet, write_pcap
+
+
+def records(path):
+    data = path.read_bytes()
+    assert data[:4] == bytes.fromhex("d4c3b2a1") and struct.unpack_from("<I", data, 20)[0] == 101
+    place, found = 24, []
+    while place < len(data):
+        seconds, micros, length, original = struct.unpack_from("<IIII", data, place)
+        assert length == original
+        found.append((seconds, micros, data[place + 16:place + 16 + length]))
+        place += 16 + length
+    return found
+
+
+def test_checksum_is_that_of_rfc_1071():
+    assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D  # the RFC's sum is ddf2
+    assert checksum(b"\x01") == checksum(b"\x01\x00")
+
+
+@pytest.mark.parametrize("payload", [b"", b"x", b"hello", bytes(1200)])
+def test_a_packet_sums_to_zero_and_carries_the_bytes(payload):
+    raw = packet(payload, (b"\x0a\1\0\1", 49152), (b"\xdd\xe5\xd6\xca", 5683))
+    assert checksum(raw[:20]) == 0
+    assert checksum(raw[12:20] + struct.pack(">BBH", 0, 17, len(raw) - 20) + raw[20:]) == 0
+    assert struct.unpack(">H", raw[2:4])[0] == len(raw) and raw[28:] == payload
+
+
+def test_a_device_keeps_its_address_over_ports_and_a_stranger_has_its_own(tmp_path):
+    rows = [
+        TraceRow(1, 1.0, "up", "127.0.0.1:1", b"a", "d1"), TraceRow(2, 1.5, "up", "127.0.0.1:2", b"b", "d1"),
+        TraceRow(3, 2.0, "down", "127.0.0.1:2", b"c", "d1"), TraceRow(4, 2.0, "up", "127.0.0.1:3", b"d", "d2"),
+        TraceRow(5, 2.25, "up", "127.0.0.1:4", b"e", None),
+    ]
+    assert write_pcap(tmp_path / "t.pcap", rows) == 5
+    found = records(tmp_path / "t.pcap")
+    sources = [raw[12:16] for _, _, raw in found]
+    assert sources[0] == sources[1] == found[2][2][16:20]
+    assert len({sources[0], sources[3], sources[4]}) == 3 and sources[2] == bytes([221, 229, 214, 202])
+    assert found[4][:2] == (2, 250000)
+
+
+async def exchanged(world):
+    aep = world.aep()
+    device, wire = await world.device(aep)
+    await wire.register()
+    token = await wire.observed()
+    aep.command(device, "helloworld ack")
+    woken = await world.wire(wire.platform)
+    await woken.ask(on_session(6, 2, rest=b"\x48lt=86400"))
+    woken.send(answer(await woken.receive(), 0x44))
+    await woken.notify(7, token)
+    await woken.notify(7, token)
+    await woken.ask(on_session(8, 4))
+    return aep, token
+
+
+def test_every_row_of_a_run_belongs_to_its_device_and_a_strangers_to_nobody(world):
+    async def work():
+        aep, _ = await exchanged(world)
+        device = aep.devices()[0].id
+        assert {row.device for row in aep.trace()} == {device}
+        stranger = await world.wire((aep.trace()[0].peer.split(":")[0], world.open[1].platform[1]))
+        await stranger.ask("40001234")
+        assert [row.device for row in aep.trace()[-2:]] == [None, None]
+        assert aep.trace(device) == aep.trace()[:-2]
+
+    world.run(work)
+
+
+def tshark(path, *names):
+    if shutil.which("tshark") is None:
+        text = "tshark is missing: apt-get install tshark"
+        if os.environ.get("CI") == "true":
+            pytest.fail(text)
+        pytest.skip(text)
+    command = ["tshark", "-r", str(path), "-T", "fields"]
+    for name in ("ip.check_checksum", "udp.check_checksum"):
+        command += ["-o", f"{name}:TRUE"]
+    for name in names:
+        command += ["-e", name]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line.split("\t") for line in lines]
+
+
+def test_tshark_finds_nothing_malformed_and_reads_the_same_messages(world, tmp_path):
+    rows, token = world.run(lambda: traced(world))
+    count = write_pcap(tmp_path / "run.pcap", rows)
+    found = tshark(tmp_path / "run.pcap", "coap.mid", "coap.token", "coap.opt.uri_path", "_ws.malformed",
+                   "ip.checksum.status", "udp.checksum.status", "_ws.expert.severity")
+    assert len(found) == count == len(rows) > 15
+    for row, (mid, read, _, malformed, ip_sum, udp_sum, severity) in zip(rows, found, strict=True):
+        assert int(mid) == mid_of(row.raw)
+        assert read.replace(":", "") == token_of(row.raw).hex()
+        assert (malformed, ip_sum, udp_sum) == ("", "1", "1")  # 1: good
+        assert not any(int(part, 0) >= 0x600000 for part in severity.split(",") if part)  # warning or worse
+    paths = [path.replace(",", "/") for _, _, path, *_ in found if path]
+    assert {"rd", f"rd/{IMEI}", "3/0", "19/0/0", "4/0/8", "19/1/0"} <= set(paths)
+
+
+async def traced(world):
+    aep, token = await exchanged(world)
+    return aep.trace(), token
