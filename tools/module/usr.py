@@ -115,7 +115,11 @@ class Usr:
 
     def open(self, path: str, mode: str = "r", **ignored: Any) -> "File":
         """`encoding=` is accepted and ignored (quecpython.md §1.2)."""
-        return File(self, self.do(lfs.file_open, self.inner(path), mode, ENCODING), "b" in mode)
+        flags: str | int = mode
+        if "a" in mode:  # MicroPython creates the file, littlefs-python does not
+            flag = lfs.LFSFileFlag
+            flags = int(flag.creat | flag.append | (flag.rdonly | flag.wronly if "+" in mode else flag.wronly))
+        return File(self, self.do(lfs.file_open, self.inner(path), flags, ENCODING), "b" in mode)
 
 
 class File:
