@@ -1,0 +1,3 @@
+# `atcmd` (quecpython.md §3.12): 0 OK, 1 ERROR, 2 +CME ERROR, 3 +CMS ERROR, 4 invalid parameter, 5 timeout,
+# 6 system error, -1 timeout <= 0. `cmd` ends with \r\n; `resp` is filled with the answer and zeros.
+def sendSync(cmd: str, resp: bytearray, include_str: str, timeout: int) -> int: ...

@@ -1,0 +1,9 @@
+# `osTimer` is a class where a module is expected: `import osTimer; timer = osTimer()` (quecpython.md §1.3, §3.8).
+# A stub cannot say that a module is callable: mypy must skip this one (follow_imports), it is here to read.
+from collections.abc import Callable
+
+class osTimer:
+    def start(self, ms: int, cyclic: int, callback: Callable[[None], object]) -> int: ...
+    def stop(self) -> int: ...
+    def delete_timer(self) -> int: ...
+

@@ -1,0 +1,9 @@
+# `ubinascii` (quecpython.md §1.6); `crc32` is not guaranteed.
+from typing import TypeAlias
+
+_Buffer: TypeAlias = bytes | bytearray | memoryview
+
+def hexlify(data: _Buffer, sep: bytes | str = ...) -> bytes: ...
+def unhexlify(data: _Buffer | str) -> bytes: ...
+def a2b_base64(data: _Buffer | str) -> bytes: ...
+def b2a_base64(data: _Buffer) -> bytes: ...  # with a final newline
