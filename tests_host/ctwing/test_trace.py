@@ -37,6 +37,12 @@ def test_a_packet_sums_to_zero_and_carries_the_bytes(payload):
     assert struct.unpack(">H", raw[2:4])[0] == len(raw) and raw[28:] == payload
 
 
+def test_a_udp_checksum_of_zero_is_sent_as_all_ones():
+    ends = (b"\x0a\1\0\1", 49152), (b"\xdd\xe5\xd6\xca", 5683)
+    plain = packet(b"\0\0", *ends)
+    assert packet(plain[26:28], *ends)[26:28] == b"\xff\xff"  # RFC 768: zero would mean "no checksum"
+
+
 def test_a_device_keeps_its_address_over_ports_and_a_stranger_has_its_own(tmp_path):
     rows = [
         TraceRow(1, 1.0, "up", "127.0.0.1:1", b"a", "d1"), TraceRow(2, 1.5, "up", "127.0.0.1:2", b"b", "d1"),

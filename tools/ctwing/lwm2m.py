@@ -271,11 +271,10 @@ class Lwm2mFront(MessageLayer):
             self._ask(session, step)
 
     def _next_write(self, session: Session) -> Step | None:
-        """The oldest command that may go: any while flushing, otherwise only one that must not be cached (ttl 0)."""
+        """The oldest command that may go: any while flushing, otherwise only one that must not be cached (ttl 0). The
+        expired ones are none of them: aep.py takes each out of the cache the moment its ttl is over."""
         for command in self.store.commands(session.device.id, db.SAVED):
-            if command.ttl and command.expires <= self.loop.time():
-                self._finish(command.id, db.EXPIRED, "ttl over")
-            elif session.flushing or not command.ttl:
+            if session.flushing or not command.ttl:
                 return Step("write", DATA_DOWN, command.id)
         # Only a DRX device can still be reached when the cache is empty
         session.flushing = session.power_mode == "DRX"
