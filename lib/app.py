@@ -38,7 +38,7 @@ def total_flow():
     return int(meter.ask("READ").split(",")[2]) / 1000
 
 
-@reading("battery_voltage", every=days(1), digits=2)
+@reading("battery_voltage", every=days(1), digits=3)
 def battery():
     """Volts."""
     return Power.getVbatt() / 1000

@@ -14,8 +14,11 @@ from typing import Any
 from tools.module.flash import Flash
 from tools.scenario import Run
 
-# Sensor of the world -> (field of the report, units of the field in one unit of the sensor). Each of them makes an entry.
-ENTRIES = {"flow": ("water_flow", 1000), "rsrp": ("rsrp", 1)}
+# Sensor of the world -> (field of the report, units of the field in one unit of the sensor).
+FIELDS = {"flow": ("water_flow", 1000), "rsrp": ("rsrp", 1), "battery": ("battery_voltage", 1000)}
+EVERY_SAMPLE = ("flow",)
+"""Sensors that only readings ask: each sample they drew must have become an entry. The modem's signal and supply are
+looked at for other ends as well."""
 SLACK = 3.0
 """Seconds between an entry's time and the sample's: an entry carries the time at which sampling began."""
 
@@ -41,7 +44,7 @@ def check(run: Run) -> Verdict:
     reports = [entry for entry in stored if "taskId" not in entry]
     answers = [entry for entry in stored if "taskId" in entry]
     _readings(run, reports, verdict)
-    _ids(stored, verdict)
+    _ids(stored, {entry["id"] for entry in waiting(run.module.flash)}, verdict)
     _commands(run, answers, verdict)
     return verdict
 
@@ -84,27 +87,33 @@ def _readings(run: Run, reports: list[dict[str, Any]], verdict: Verdict) -> None
     verdict.readings_acknowledged = len({entry["id"] for entry in reports if entry["acked"]})
     held = at_platform + [entry for entry in left if entry["id"] not in seen]
     verdict.readings_waiting = len(held) - len(at_platform)
-    for sensor, (name, scale) in ENTRIES.items():
+    verdict.readings_taken = len(held)
+    for sensor, (name, scale) in FIELDS.items():
         drawn = [event for event in run.events.of("sensor") if event.data["field"] == sensor]
-        verdict.readings_taken += len(drawn)
         unmatched = [entry for entry in held if name in entry]
         for event in drawn:
             match = next((entry for entry in unmatched if _same(entry, name, scale, event.data["value"], event.t)), None)
-            if match is None:
+            if match is not None:
+                unmatched.remove(match)
+            elif sensor in EVERY_SAMPLE:
+                verdict.readings_taken += 1
                 verdict.readings_lost += 1
                 verdict.problems.append(f"lost: {sensor} {event.data['value']} drawn at {event.t:.0f} is nowhere")
-            else:
-                unmatched.remove(match)
         verdict.problems += [f"invented: {name} {entry[name]} (id {entry['id']}) was never drawn" for entry in unmatched]
 
 
 def _same(entry: dict[str, Any], name: str, scale: int, value: int, t: float) -> bool:
     when = entry.get("t") or t  # taken before the clock was set: the entry has no time of its own
-    return round(float(entry[name]) * scale) == value and abs(when - t) <= SLACK
+    return round(float(entry[name]) * scale) == round(value) and abs(when - t) <= SLACK
 
 
-def _ids(stored: list[dict[str, Any]], verdict: Verdict) -> None:
+def _ids(stored: list[dict[str, Any]], left: set[int], verdict: Verdict) -> None:
+    """Ids count every entry without a gap, so one that is nowhere is an entry that was lost."""
     counts = Counter(entry["id"] for entry in stored)
+    for number in range(1, max([*counts, *left], default=0)):
+        if number not in counts and number not in left:
+            verdict.readings_lost += 1
+            verdict.problems.append(f"lost: id {number} is neither at the platform nor in the outbox")
     verdict.readings_duplicated = sum(n - 1 for n in counts.values())
     verdict.problems += [f"doubled: id {number} came {n} times" for number, n in counts.items() if n > 1]
     for number in counts:

@@ -105,7 +105,7 @@ class Board:
         self.profile, self.identity, self.nv, self.reason, self.flash = profile, identity, nv, reason, flash
         self.rng = random.Random(seed)
         self.booted_us = loop.now_us
-        self.firmware: dict[str, Firmware] = {}
+        self.firmware: dict[str, Any] = {}  # of Firmware, by module name
         self.things: dict[int, Thing] = {}
         self._only: dict[type[Thing], int] = {}  # handles of static classes and singletons
         self.changed = asyncio.Event()  # set whenever something a waiting application depends on has changed

@@ -103,7 +103,7 @@ def _local_us(when: Any) -> int | None:
     if not isinstance(when, (tuple, list)) or len(when) != 8:
         return None
     try:
-        moment = dt.datetime(*when[:3], *when[4:7], tzinfo=dt.timezone.utc)
+        moment = dt.datetime(*when[:3], *when[4:7], 0, dt.timezone.utc)
     except (TypeError, ValueError):
         return None
     return int(moment.timestamp()) * 1_000_000
