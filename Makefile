@@ -49,9 +49,9 @@ $(READY): pyproject.toml tools/constraints.txt tools/dialect/typings.txt
 	@$(PYTHON) -m venv $(VENV) >&2 \
 	  || { echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
 	@echo "  packages" >&2
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c tools/constraints.txt './build/setup[dev]' >&2
+	@$(PY) -m pip install -qq --disable-pip-version-check -c tools/constraints.txt './build/setup[dev]' >&2
 	@echo "  type stubs of MicroPython" >&2
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/typings \
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --target $(VENV)/typings \
 	  -r tools/dialect/typings.txt >&2
 	@touch $@
 
