@@ -154,6 +154,18 @@ def test_registering_anew_replaces_tokens_and_stays_on_line(world):
     assert not world.events.of("offline") and len(world.events.of("online")) == 1
 
 
+def test_short_tokens_of_earlier_registrations_are_not_given_again_soon(world):
+    async def work():
+        _, wire = await world.device(world.aep(token_length=1))
+        tokens = []
+        for mid in range(30):
+            await wire.register(mid)
+            tokens.append(await wire.observed())
+        assert len(set(tokens)) == 30
+
+    world.run(work)
+
+
 # observation
 
 
