@@ -156,7 +156,7 @@ def test_registering_anew_replaces_tokens_and_stays_on_line(world):
 
 def test_short_tokens_of_earlier_registrations_are_not_given_again_soon(world):
     async def work():
-        _, wire = await world.device(world.aep(token_length=1, seed=2))  # a seed that repeats one when nothing is retired
+        _, wire = await world.device(world.aep(token_length=1, seed=2))  # without retiring, 2 repeats one
         tokens = []
         for mid in range(30):
             await wire.register(mid)
