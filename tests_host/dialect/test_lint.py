@@ -61,7 +61,7 @@ SAMPLES = [
         APP,
     ),
     ("function-attribute", "def f(): pass\nx = f.__name__\n", "x = __name__\n", APP),
-    ("function-attribute", "x = type(1).__name__\n", "x = repr(type(1))\n", APP),
+    ("class-name", "x = type(1).__name__\n", "x = repr(type(1))\n", APP),
     ("function-attribute", "def f(): pass\nf.calls = 0\n", "class A: pass\nA.calls = 0\n", APP),
     (
         "special-method",

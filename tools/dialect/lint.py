@@ -188,7 +188,9 @@ class _Walk(ast.NodeVisitor):
         instead = rules.MISSING_ATTRIBUTES.get(module or "", {}).get(node.attr)
         if instead:
             self.add(node, "missing-attribute", f"{module}.{node.attr}", instead)
-        if node.attr in rules.FUNCTION_ATTRIBUTES or self.scopes.is_function(node.value):
+        if node.attr == "__name__" and isinstance(node.value, ast.Call) and dotted(node.value.func) == "type":
+            self.add(node, "class-name")
+        elif node.attr in rules.FUNCTION_ATTRIBUTES or self.scopes.is_function(node.value):
             self.add(node, "function-attribute", node.attr)
         if node.attr in rules.BYTEARRAY_METHODS and self.scopes.is_bytearray(node.value):
             self.add(node, "bytearray-method", node.attr)

@@ -50,6 +50,11 @@ RULES: dict[str, Rule] = {
         "str-like method on a bytearray", "bytes(x) first, or a loop over indices", "quecpython.md §1.2, measured"
     ),
     "function-attribute": Rule("attribute on a function", "a dict or an object", _LANGUAGE),
+    "class-name": Rule(
+        "type(x).__name__ (in upstream 1.10 to 1.28; whether in the firmware is not known)",
+        "a name that the class holds, or repr()",
+        "quecpython.md §1.2, §8",
+    ),
     "special-method": Rule("special method the port switches off", "a plain method", _LANGUAGE),
     "keyword-to-builtin": Rule("keyword argument to a built-in that takes none", "positional arguments", _OLD),
     "pow3": Rule("3-argument pow (can loop for ever)", "square and multiply with folding", _LANGUAGE),
