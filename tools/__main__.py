@@ -2,16 +2,14 @@
 
 import typer
 
+from tools.bench import bench
+from tools.docs import docs
 from tools.run import run
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Tools around the ECx00x application for CTWing AEP.")
-cli.command()(run)
-
-
-@cli.callback()
-def _tools() -> None:
-    """Keeps `run` a named command while it is the only one."""
+for command in (run, bench, docs):
+    cli.command()(command)
 
 
 if __name__ == "__main__":

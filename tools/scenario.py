@@ -144,6 +144,7 @@ async def _play(loop: WorldLoop, plan: Plan, listen: Callable[[Event], None] | N
     except ScenarioError as problem:
         run.problem = problem
     finally:
+        events.listeners.clear()  # what follows is taking down, not part of the run
         aep.stop()
         await network.close()
     return run

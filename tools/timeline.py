@@ -31,15 +31,15 @@ LINES: dict[str, Callable[[Event], str]] = {
     "console": lambda e: e.text,
     "lost": lambda e: f"datagram lost on the way {e.text}, {e.data['bytes']} bytes",
     "dropped": lambda e: f"datagram dropped: {e.text}",
-    "register": lambda e: "← Register " + e.text,
+    "register": lambda e: f"← Register {e.data['endpoint']}, lifetime {e.data['lifetime']} s, binding {e.data['binding']}",
     "rejected": lambda e: "← rejected: " + e.text,
     "observe": lambda e: "→ " + e.text,
     "observed": lambda e: "← " + e.text,
     "observe-failed": lambda e: "← " + e.text,
     "read": lambda e: "← read " + e.text,
-    "update": lambda e: "← Update " + e.text,
+    "update": lambda e: f"← Update {e.data['endpoint']}",
     "deregister": lambda e: "← " + e.text,
-    "uplink": lambda e: "← report " + e.data["payload"].decode(errors="replace"),
+    "uplink": lambda e: f"← {e.data['type']} {e.data['mid']}: " + e.data["payload"].decode(errors="replace"),
     "command-saved": lambda e: "command cached: " + (e.data["content"].decode(errors="replace") if "content" in e.data
                      else e.text),
     "command-sent": lambda e: "→ command: " + e.text,
@@ -70,7 +70,8 @@ class Timeline:
         if event.kind == "boot":
             self.console.rule(f"wake-up at {when:%Y-%m-%d %H:%M} (UTC+8)", style="dim", characters="─")
         stamp = f"{when:%a %H:%M:%S}.{when.microsecond // 1000:03d}"
-        line = Text(f"{stamp}  ", style="dim")
+        line = Text()
+        line.append(f"{stamp}  ", style="dim")
         line.append(f"{event.who:<8}", style=STYLES.get(event.who, ""))
         line.append(text, style="bold red" if _bad(event) else "bold" if event.kind == "uplink" else "")
         self.console.print(line, soft_wrap=True)

@@ -123,7 +123,7 @@ class _Landing(asyncio.DatagramProtocol):
         self.inner.connection_made(_Launching(self.loop, transport))
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        if addr[1] in self.loop._known:
+        if data and addr[1] in self.loop._known:
             self.loop.release()
         self.inner.datagram_received(data, addr)
 
@@ -145,7 +145,8 @@ class _Launching:
 
     def sendto(self, data: bytes, addr: Any = None) -> None:
         target = addr or self._transport.get_extra_info("peername")
-        if target is not None and target[1] in self._loop._open:
+        # asyncio before 3.12 silently drops an empty datagram: nothing would ever land.
+        if data and target is not None and target[1] in self._loop._open:
             self._loop.hold()
         self._transport.sendto(data, addr)
 
@@ -159,6 +160,6 @@ class _Launching:
                 data, sender = sock._sock.recvfrom(65535) if hasattr(sock, "_sock") else sock.recvfrom(65535)
             except (BlockingIOError, OSError):
                 break
-            if sender[1] in self._loop._known:
+            if data and sender[1] in self._loop._known:
                 self._loop.release()
         self._transport.close()
