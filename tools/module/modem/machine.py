@@ -103,7 +103,7 @@ def _local_us(when: Any) -> int | None:
     if not isinstance(when, (tuple, list)) or len(when) != 8:
         return None
     try:
-        moment = dt.datetime(*when[:3], *when[4:7], 0, dt.timezone.utc)
+        moment = dt.datetime(when[0], when[1], when[2], when[4], when[5], when[6], tzinfo=dt.timezone.utc)
     except (TypeError, ValueError):
         return None
     return int(moment.timestamp()) * 1_000_000

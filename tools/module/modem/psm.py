@@ -26,10 +26,10 @@ def grant(request: list[int], carrier: Carrier) -> Grant | None:
     asked_active = timers.seconds(timers.ACTIVE_UNITS, *active)
     if mode != 1 or not carrier.psm or asked_active is None:
         return None
-    asked_tau = timers.seconds(timers.TAU_UNITS, *tau)
-    if asked_tau is None:
-        tau = timers.nearest(timers.TAU_UNITS, carrier.t3412_s)
-    tau, tau_s = _within(timers.TAU_UNITS, tau, carrier.tau_limits_s)
+    if timers.seconds(timers.TAU_UNITS, *tau) is None:
+        tau_s = carrier.t3412_s
+    else:
+        tau, tau_s = _within(timers.TAU_UNITS, tau, carrier.tau_limits_s)
     active, active_s = _within(timers.ACTIVE_UNITS, active, carrier.active_limits_s)
     return Grant(timers.bits(*tau), timers.bits(*active), tau_s, active_s)
 
