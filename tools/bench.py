@@ -46,7 +46,8 @@ def report_run(endpoint: str, token: int | None, *, wakes: int = 2, engine: str 
 
 
 def measure() -> dict[str, Any]:
-    """The figures: `resumed` and `cold` [{endpoint, token, datagrams, bytes}], `mpy_v5_bytes` per room, `heap_peak_bytes`."""
+    """The figures: `reports` (a row for each endpoint format and token length), `mpy_v5_bytes` per room (None without
+    that compiler), `heap_peak_bytes` of the main job."""
     rows = []
     for endpoint in ENDPOINTS:
         for token in TOKENS:

@@ -1,4 +1,4 @@
-"""Was anything lost, doubled or invented? Compares what the simulated sensors drew with what the platform's database holds.
+"""Was anything lost, doubled or invented? What the simulated sensors drew against what the platform's database holds.
 
 It trusts nothing the device says of itself: samples come from the world (the meter's controller, the modem's signal),
 reports from the AEP's store, what still waits from the bytes on the flash, commands from those who gave them.
@@ -36,6 +36,10 @@ class Verdict:
     commands_answered: int = 0
     problems: list[str] = field(default_factory=list)
 
+    def passed(self) -> bool:
+        """Everything was reported and acknowledged, once, and every command answered."""
+        return not self.problems and self.readings_acknowledged == self.readings_taken > 0
+
 
 def check(run: Run) -> Verdict:
     """The verdict on a run."""
@@ -60,7 +64,7 @@ def entries(run: Run) -> list[dict[str, Any]]:
 
 
 def waiting(flash: Flash) -> list[dict[str, Any]]:
-    """Entries in the outbox that were not consumed, read from the flash by an own reading of its format (lib/store/outbox.py)."""
+    """Entries of the outbox that were not consumed: an own reading of its format on flash (lib/store/outbox.py)."""
     if not flash.exists("state/outbox.log"):
         return []
     head = 1
@@ -92,14 +96,16 @@ def _readings(run: Run, reports: list[dict[str, Any]], verdict: Verdict) -> None
         drawn = [event for event in run.events.of("sensor") if event.data["field"] == sensor]
         unmatched = [entry for entry in held if name in entry]
         for event in drawn:
-            match = next((entry for entry in unmatched if _same(entry, name, scale, event.data["value"], event.t)), None)
+            value = event.data["value"]
+            match = next((entry for entry in unmatched if _same(entry, name, scale, value, event.t)), None)
             if match is not None:
                 unmatched.remove(match)
             elif sensor in EVERY_SAMPLE:
                 verdict.readings_taken += 1
                 verdict.readings_lost += 1
-                verdict.problems.append(f"lost: {sensor} {event.data['value']} drawn at {event.t:.0f} is nowhere")
-        verdict.problems += [f"invented: {name} {entry[name]} (id {entry['id']}) was never drawn" for entry in unmatched]
+                verdict.problems.append(f"lost: {sensor} {value} drawn at {event.t:.0f} is nowhere")
+        for entry in unmatched:
+            verdict.problems.append(f"invented: {name} {entry[name]} (id {entry['id']}) was never drawn")
 
 
 def _same(entry: dict[str, Any], name: str, scale: int, value: int, t: float) -> bool:

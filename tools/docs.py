@@ -47,14 +47,14 @@ def configuration() -> str:
         "|---|---|---|---|---|---|",
         *rows,
         "",
-        "A file with an unknown name, a value of the wrong type or out of range, or a missing required setting is refused",
-        "as a whole, with one message that names the setting, its value and what is allowed. The device then runs on the",
-        "last settings that were good. A device that never had good settings logs the message, stops its watchdog and",
-        "leaves the REPL open (state UNPROVISIONED): write a config.json and restart it.",
+        "A file with an unknown name, a value of the wrong type or out of range, or a missing required setting is",
+        "refused as a whole, with one message that names the setting, its value and what is allowed. The device then",
+        "runs on the last settings that were good. A device that never had good settings logs the message, stops its",
+        "watchdog and leaves the REPL open (state UNPROVISIONED): write a config.json and restart it.",
         "",
-        "A command may change a setting (`settings.change` in `app.py`). It is used at once and kept when an uplink under it",
-        "has been acknowledged; after two wakes without one the old value returns. A new config.json replaces whatever",
-        "commands have changed.",
+        "A command may change a setting (`settings.change` in `app.py`). It is used at once and kept when an uplink",
+        "under it has been acknowledged; after two wakes without one the old value returns. A new config.json replaces",
+        "whatever commands have changed.",
         "",
     ])
 
@@ -100,7 +100,7 @@ DOCUMENTS = {
 
 
 def docs(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where a document is out of date.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where one is out of date.")] = False,
 ) -> None:
     """Write the documents that are generated from the code."""
     stale = []

@@ -1,17 +1,18 @@
-"""What a run cost: datagrams, bytes, seconds of radio, charge, heap. Counted from the network's trace, not from the device.
+"""What a run cost: datagrams, bytes, radio seconds, charge, heap; counted from the network's trace, not by the device.
 
 Each datagram is put into one exchange by what it says (decoded by aiocoap): a report and what keeps it possible, a
 command with its answer, or the registration.
 """
 
 import json
+from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
 from aiocoap import ACK, PUT, Message
 from aiocoap.numbers.codes import DELETE, GET, POST
 
-from tools.checker import check
+from tools.checker import Verdict, check
 from tools.scenario import PSM_WAKE, Run, Wake
 from tools.world.network import Datagram
 
@@ -77,6 +78,10 @@ def _registers(datagram: Datagram) -> bool:
     return datagram.direction == "up" and message.code is POST and message.opt.uri_path == ("rd",)
 
 
+def _mean(values: Sequence[float], digits: int) -> float | None:
+    return round(mean(values), digits or None) if values else None
+
+
 def result(run: Run) -> dict[str, Any]:
     """The object of DESIGN §10."""
     verdict, plan, module = check(run), run.plan, run.module
@@ -104,35 +109,33 @@ def result(run: Run) -> dict[str, Any]:
         "wire_bytes_per_report": round(size / count, 1) if wakes else None,
         "datagrams_per_command": round(command_datagrams / commands, 2) if verdict.commands_answered else None,
         "wire_bytes_per_command": round(command_size / commands, 1) if verdict.commands_answered else None,
-        "connected_ms_per_report": round(mean(wake.connected_ms for wake in wakes)) if wakes else None,
-        "charge_mc_per_report": round(mean(wake.charge_mc for wake in wakes), 3) if wakes else None,
+        "connected_ms_per_report": _mean([wake.connected_ms for wake in wakes], 0),
+        "charge_mc_per_report": _mean([wake.charge_mc for wake in wakes], 3),
         "heap_peak_bytes": module.heap_peak - empty if empty is not None else None,
         "trace_sha256": run.network.trace_sha256(),
-        "error": error(run, verdict.problems),
+        "error": error(run, verdict),
     }
 
 
-def error(run: Run, problems: list[str]) -> dict[str, Any] | None:
-    """null, or what went wrong first: the device's own fault where it named one, else the scenario's or the checker's."""
-    told = fault(run)
-    if run.problem is None and not problems and len(run.wakes) == run.plan.wakes and _delivered(run):
+def error(run: Run, verdict: Verdict) -> dict[str, Any] | None:
+    """null, or what went wrong first: the device's own fault where it still has one, else the scenario's or checker's."""
+    if run.problem is None and verdict.passed() and len(run.wakes) == run.plan.wakes:
         return None
+    told = fault(run)
     if told is not None:
         return told
     if run.problem is not None:
         return {"code": 1, "name": run.problem.name, "hint": f"{run.problem}: {run.problem.hint}"}
-    text = problems[0] if problems else "not every reading was acknowledged"
+    text = verdict.problems[0] if verdict.problems else "not every reading was acknowledged"
     return {"code": 2, "name": "check", "hint": text}
 
 
-def _delivered(run: Run) -> bool:
-    verdict = check(run)
-    return verdict.readings_taken > 0 and verdict.readings_acknowledged == verdict.readings_taken and not verdict.problems
-
-
 def fault(run: Run) -> dict[str, Any] | None:
-    """The last fault the device logged ("E21 NotProvisioned: text. hint", lib/device/health.py)."""
-    for event in reversed(run.events.of("log")):
+    """The last fault that the device logged since its last report arrived ("E21 NotProvisioned: text. hint",
+    lib/device/health.py)."""
+    for event in reversed(run.events.of("log", "uplink")):
+        if event.kind == "uplink":
+            break
         parts = event.text.split(":", 3)  # level : logger : E21 Name : text
         words = parts[2].split() if len(parts) == 4 else []
         if len(words) == 2 and words[0][:1] == "E" and words[0][1:].isdigit():

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tools.ctwing.aep import Aep
 from tools.module.module import Module
@@ -100,7 +101,7 @@ class Run:
     given: list[Given] = field(default_factory=list)
     problem: ScenarioError | None = None
 
-    def ledger(self) -> dict[str, float]:
+    def ledger(self) -> dict[str, Any]:
         """The power meter's totals: `connected_ms`, `charge_mc`, and of that `psm_mc`, drawn while powered down."""
         board = self.module.board
         if board is None:
@@ -110,8 +111,7 @@ class Run:
 
 
 def play(plan: Plan, listen: Callable[[Event], None] | None = None) -> Run:
-    """Runs a plan to its end in virtual time. What goes wrong inside is in `problem` of the result; ScenarioError is raised only
-    for a plan that cannot begin."""
+    """Runs a plan to its end in virtual time. What keeps it from its end is in `problem` of the result."""
     loop = WorldLoop()
     asyncio.set_event_loop(loop)
     try:
@@ -182,11 +182,12 @@ async def _wakes(loop: WorldLoop, run: Run) -> None:
         if end.how == "restart":
             restarts += 1
             if restarts > 3:
-                raise ScenarioError("restarts", "the module restarts again and again", "see the log lines above the restarts")
+                raise ScenarioError("restarts", "the module restarts again and again", "see the log before them")
             reason = RESTARTED
             continue
         if end.how != "psm":
-            raise ScenarioError("stopped", f"the module stopped: {end.how} {end.detail}".strip(), "see the last log lines")
+            text = f"the module stopped: {end.how} {end.detail}".strip()
+            raise ScenarioError("stopped", text, "see the last log lines")
         run.wakes.append(wake)
         if len(run.wakes) == plan.wakes:
             return

@@ -31,7 +31,7 @@ LINES: dict[str, Callable[[Event], str]] = {
     "console": lambda e: e.text,
     "lost": lambda e: f"datagram lost on the way {e.text}, {e.data['bytes']} bytes",
     "dropped": lambda e: f"datagram dropped: {e.text}",
-    "register": lambda e: f"← Register {e.data['endpoint']}, lifetime {e.data['lifetime']} s, binding {e.data['binding']}",
+    "register": lambda e: "← Register {endpoint}, lifetime {lifetime} s, binding {binding}".format(**e.data),
     "rejected": lambda e: "← rejected: " + e.text,
     "observe": lambda e: "→ " + e.text,
     "observed": lambda e: "← " + e.text,
