@@ -91,3 +91,16 @@ def test_auto_activation_counts_from_the_next_boot():
 
 def test_no_dns_setting_on_this_family():
     assert "setDNSServer" not in Rig().board.surface()["dataCall"]["functions"]
+
+
+def test_auto_connect_dials_again_after_a_detach():
+    rig = Rig().until_ready()
+    rig.ask("dataCall.setAutoConnect", 1, 0)
+    rig.ask("net.setModemFun", 0)
+    rig.ask("net.setModemFun", 1)
+    rig.wait(30)
+    assert (rig.board.radio.registered, rig.board.radio.ready) == (True, False)
+    rig.ask("dataCall.setAutoConnect", 1, 1)
+    rig.ask("net.setModemFun", 0)
+    rig.ask("net.setModemFun", 1)
+    rig.until_ready()

@@ -238,6 +238,17 @@ def test_forced_hibernation_without_a_grant_never_wakes():
     assert rig.board.radio.tau_expires_at() is None
 
 
+def test_forced_hibernation_with_a_grant_wakes_by_t3412_counted_from_then():
+    rig = Rig().until_ready()
+    rig.ask("pm.set_psm_time", *DAY_REQUEST)
+    rig.wait(1)
+    assert rig.board.radio.rrc == "connected"
+    rig.ask("pm.Forcehib")
+    assert rig.until_power_off() == "psm"
+    assert rig.board.radio.tau_expires_at() == pytest.approx(rig.loop.time() + 20 * 3600)
+    assert rig.again(after=20 * 3600).until_ready().kinds("registered") == ["registered updated"]
+
+
 def test_denied_and_absent_networks_stay_so():
     denied, absent = Rig(profile(state=3)), Rig(profile(state=2))
     assert denied.ask("checkNet.waitNetworkReady", 20) == (2, 3)

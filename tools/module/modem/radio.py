@@ -28,8 +28,7 @@ class Radio:
         self.fun = 1  # AT+CFUN: 0 minimum, 1 full, 4 flight
         self.state = 0  # registration as net.getState says it: 0 idle, 1 home, 2 searching, 3 denied, 5 roaming
         self.pdp: dict[int, str] = {}  # addresses of the contexts that are up
-        self.autodial = True  # `_boot` dials PDP 1 after registration (quecpython.md §2.1)
-        self.reconnect: dict[int, bool] = {1: True}  # contexts to dial after each registration
+        self.reconnect: dict[int, bool] = {}  # contexts to dial after each registration
         self.autosleep = 0
         self.locked: set[int] = set()  # wakelocks that are locked
         self.usb = bool(board.nv.values.get("usb", False))  # VBUS keeps the module awake (quecpython.md §4.2)
@@ -132,8 +131,8 @@ class Radio:
     # -- power-on and registration -------------------------------------------------------------------------------
 
     def power_up(self, *, autodial: bool) -> None:
-        """From here the modem works by itself (quecpython.md §2.1)."""
-        self.autodial = autodial
+        """From here the modem works by itself: `_boot` dials PDP 1 with auto-reconnect on (quecpython.md §2.1)."""
+        self.reconnect[1] = autodial
         self.board.meter.enter("boot")
         self.board.later(self._draw(self.carrier.sim_ready_ms), self._sim_ready)
 
@@ -196,7 +195,7 @@ class Radio:
         self.board.events.emit("module", "registered", how, state=self.state, cell=cell.cell_id, tac=cell.tac)
         self._registration_changed()
         for profile, again in self.reconnect.items():
-            if again and (profile != 1 or self.autodial):
+            if again:
                 self.dial(profile, ip if profile == 1 else None)
         self._note()
 
@@ -319,6 +318,7 @@ class Radio:
             self._tau_us = None
             self.board.meter.enter("off")
             return
+        self._link.close("module")
         self.board.meter.enter("psm")
         self.board.events.emit("module", "psm", "entered", wakes=self.tau_expires_at())
         if self.registered and self._tau_us is not None:
