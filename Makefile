@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 OLD_VM := build/oldvm/ready
 ARGS ?=
 
-.PHONY: help run test check oldvm judges clean
+.PHONY: help run test check bench oldvm judges clean
 .DEFAULT_GOAL := help
 
 help: ## lists the targets
@@ -23,6 +23,9 @@ check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode comp
 	@$(PY) -m ruff check
 	@$(PY) -m tools.dialect
 	@$(PY) -m tools.dialect.types
+
+bench: $(READY) ## datagrams, bytes, code size and heap of a report, counted; ARGS="--json"
+	@$(PY) -m tools bench $(ARGS)
 
 # Without npm the tests of that VM skip and say so (or fail, when CI=true).
 oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `make test`

@@ -118,7 +118,7 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def error(run: Run, verdict: Verdict) -> dict[str, Any] | None:
-    """null, or what went wrong first: the device's own fault where it still has one, else the scenario's or checker's."""
+    """null, or what went wrong: the device's own fault where it still has one, else the scenario's or checker's."""
     if run.problem is None and verdict.passed() and len(run.wakes) == run.plan.wakes:
         return None
     told = fault(run)
