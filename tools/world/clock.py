@@ -18,7 +18,7 @@ class Deadlock(RuntimeError):
     """Nobody computes, nothing is under way and no timer is set: the world would stand still for ever."""
 
 
-class JumpSelector:
+class JumpSelector(selectors.BaseSelector):
     """A selector that jumps instead of waiting. `busy` counts what is still at work outside the loop."""
 
     def __init__(self, epoch_us: int) -> None:
@@ -28,8 +28,20 @@ class JumpSelector:
         self.when_stuck: list[Callable[[], None]] = []
         self.failure: BaseException | None = None  # raised in a callback of the loop: it ends the world
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._real.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._real.modify(fileobj, events, data)
+
+    def get_map(self) -> Any:
+        return self._real.get_map()
+
+    def close(self) -> None:
+        self._real.close()
 
     def select(self, timeout: float | None = None) -> list:
         if self.failure is not None:
@@ -91,7 +103,7 @@ class WorldLoop(asyncio.SelectorEventLoop):
         """What `hold` announced has answered."""
         self.jump.busy -= 1
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future:  # type: ignore[override]
         """Runs `func` at once: a thread's real time would not be the world's."""
         future = self.create_future()
         try:
@@ -103,7 +115,7 @@ class WorldLoop(asyncio.SelectorEventLoop):
     async def create_datagram_endpoint(self, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's; a datagram between two endpoints of this loop holds the clock until it has landed."""
 
-        def factory() -> asyncio.BaseProtocol:
+        def factory() -> _Landing:
             return _Landing(self, protocol_factory())
 
         transport, landing = await super().create_datagram_endpoint(factory, *args, **kwargs)
