@@ -126,24 +126,19 @@ def decode(data: bytes) -> Message:
     """The message in a datagram.
 
     Raises FormatError on anything RFC 7252 §3 calls a format error: version, reserved code class, token length 9-15,
-    an Empty message with more than a header, truncated options, the reserved nibble 15, a marker with no payload.
+    an Empty message with more than a header, truncated options, the reserved nibble 15, a marker with no payload; and
+    on what nobody may send: an Empty NON, a request in an ACK, a RST with a code (§4.2, §4.3).
     """
     if len(data) < 4:
         raise FormatError("shorter than a header")
-    first, code = data[0], data[1]
-    size = first & 0x0F
-    if first & 0xC0 != _VERSION:
+    kind, code = data[0] >> 4 & 3, data[1]
+    end = 4 + (data[0] & 15)
+    if data[0] & 0xC0 != _VERSION:
         raise FormatError("version")
-    if size > 8:
-        raise FormatError("token length")
-    if code >> 5 in (1, 6, 7):
-        raise FormatError("reserved code class")
-    if code == EMPTY and len(data) > 4:
-        raise FormatError("empty message with content")
-    end = 4 + size
-    if len(data) < end:
-        raise FormatError("truncated token")
-    message = Message(first >> 4 & 3, code, data[2] << 8 | data[3], bytes(data[4:end]))
+    if end > 12 or end > len(data):
+        raise FormatError("token")
+    _check_code(kind, code, len(data))
+    message = Message(kind, code, data[2] << 8 | data[3], bytes(data[4:end]))
     at = end
     number = 0
     while at < len(data):
@@ -207,6 +202,15 @@ def _extend(out: bytearray, value: int) -> None:
         out.append(value - 269 & 0xFF)
     elif value >= 13:
         out.append(value - 13)
+
+
+def _check_code(kind: int, code: int, size: int) -> None:
+    if code >> 5 in (1, 6, 7):
+        raise FormatError("reserved code class")
+    if code == EMPTY and (size > 4 or kind == NON):
+        raise FormatError("empty message with content, or empty NON")
+    if kind == RST and code != EMPTY or kind == ACK and 0 < code < 32:
+        raise FormatError("reset with a code, or request in an acknowledgement")
 
 
 def _take(data: bytes, at: int, nibble: int):

@@ -168,6 +168,12 @@ def test_empty_message_with_anything_behind_its_header_is_refused():
     assert refused("4000000100") and refused("41000001aa") and refused("60000001ff61") and refused("41000001")
 
 
+def test_messages_that_nobody_may_send_are_refused():
+    # RFC 7252 §4.2: an ACK carries a response or nothing, a RST nothing; §4.3: a NON is not empty
+    assert refused("50000001") and refused("60010001") and refused("601f0001") and refused("70450001")
+    assert not (refused("40000001") or refused("60000001") or refused("70000001") or refused("60450001"))
+
+
 def test_reserved_nibble_15_is_refused_in_delta_and_length():
     for options in ("f0", "f1ff", "0f", "1f" * 20):
         assert refused("40010001" + options)
