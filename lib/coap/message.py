@@ -45,8 +45,9 @@ LINK_FORMAT = const(40)
 OPAQUE = const(42)
 TLV = const(11542)  # OMA LwM2M 1.0 §6.4
 
-# Critical options (odd numbers, RFC 7252 §5.4.1) that we understand; another one in a request is answered 4.02.
-_UNDERSTOOD = (3, 7, URI_PATH, URI_QUERY, ACCEPT)
+# Critical options (odd numbers, RFC 7252 §5.4.1) that we understand -> longest value (§5.10), and which of them repeat.
+_UNDERSTOOD = {3: 255, 7: 2, URI_PATH: 255, URI_QUERY: 255, ACCEPT: 2}  # 3, 7: Uri-Host, Uri-Port
+_REPEATABLE = (URI_PATH, URI_QUERY)
 
 MAX_OPTIONS = const(32)
 _VERSION = const(0x40)
@@ -74,21 +75,25 @@ class Message:
         return [value for n, value in self.options if n == number]
 
     def uint(self, number: int):
-        """Value of the first option with this number as an unsigned integer (RFC 7252 §3.2), or None."""
+        """Value of the first option with this number as an unsigned integer (RFC 7252 §3.2), or None. One that is too
+        long counts as absent (§5.4.3): over 3 bytes for Observe, 2 for the others here."""
         for n, value in self.options:
             if n == number:
-                return to_uint(value)
+                return to_uint(value) if len(value) <= (3 if n == OBSERVE else 2) else None
         return None
 
     def path(self) -> str:
-        """Uri-Path as "a/b/c"; bytes outside ASCII are replaced by "?": no path of ours has any."""
+        """Uri-Path as "a/b/c"; what no path of ours has is replaced by "?": bytes outside ASCII, "/" in a segment."""
         return "/".join([_ascii(part) for part in self.all(URI_PATH)])
 
     def critical(self) -> int:
-        """The first critical option that we do not understand, or 0 (RFC 7252 §5.4.1)."""
-        for n, _ in self.options:
-            if n & 1 and n not in _UNDERSTOOD:
+        """The first critical option that we do not understand (RFC 7252 §5.4.1), or 0. One that is too long (§5.4.3) or
+        repeated where it must not be (§5.4.5) is none that we understand. `options` must be as `decode` gives them."""
+        last = 0
+        for n, value in self.options:
+            if n & 1 and (len(value) > _UNDERSTOOD.get(n, -1) or n == last and n not in _REPEATABLE):
                 return n
+            last = n
         return 0
 
     def is_request(self) -> bool:
@@ -171,9 +176,9 @@ def uint(value: int) -> bytes:
 
 
 def to_uint(value: bytes) -> int:
-    """The reverse of `uint`; only the last four bytes count, no option of ours is longer."""
+    """The reverse of `uint`."""
     total = 0
-    for byte in value[-4:]:
+    for byte in value:
         total = total << 8 | byte
     return total
 
@@ -189,7 +194,7 @@ def dotted(code: int) -> str:
 
 
 def _ascii(value: bytes) -> str:
-    return "".join([chr(byte) if 32 <= byte < 127 else "?" for byte in value])
+    return "".join([chr(byte) if 32 <= byte < 127 and byte != 47 else "?" for byte in value])
 
 
 def _nibble(value: int) -> int:

@@ -119,8 +119,20 @@ def test_leading_zeros_of_an_unsigned_option_are_understood():
     assert m.Message(m.CON, m.GET, 1, b"", [(m.OBSERVE, b"\x00\x00\x01")]).uint(m.OBSERVE) == 1
 
 
+def test_an_unsigned_option_that_is_too_long_counts_as_absent():
+    # RFC 7252 §5.4.3 and §5.10: Content-Format and Accept have 0-2 bytes; RFC 7641 §2: Observe 0-3
+    options = [(m.OBSERVE, bytes(4)), (m.CONTENT_FORMAT, bytes(3)), (m.ACCEPT, bytes(3))]
+    got = m.Message(m.CON, m.GET, 1, b"", options)
+    assert [got.uint(number) for number, _ in options] == [None] * 3
+
+
 def test_path_bytes_outside_ascii_are_question_marks():
     assert m.Message(m.CON, m.GET, 1, b"", [(11, b"1\x00\xff"), (11, b"~")]).path() == "1??/~"
+
+
+def test_a_slash_inside_a_segment_is_no_separator():
+    # RFC 7252 §5.10.1: a segment may hold any character, so ("19/0/0",) is not ("19", "0", "0")
+    assert m.Message(m.CON, m.GET, 1, b"", [(11, b"19/0/0")]).path() == "19?0?0"
 
 
 def test_request_codes_are_0_01_to_0_31():
@@ -212,3 +224,18 @@ def test_critical_options_that_are_not_understood_are_named():
 def test_elective_and_understood_options_stand_in_nobodys_way():
     options = [(3, b"host"), (6, b""), (7, b"\x16\x33"), (11, b"3"), (12, b"*"), (15, b"a"), (17, b""), (28, b"")]
     assert m.Message(m.CON, m.GET, 1, b"", options).critical() == 0
+
+
+def test_a_critical_option_that_is_too_long_is_not_understood():
+    # RFC 7252 §5.4.3, lengths of §5.10
+    for number, longest in ((3, 255), (7, 2), (11, 255), (15, 255), (17, 2)):
+        assert m.Message(m.CON, m.GET, 1, b"", [(number, bytes(longest))]).critical() == 0
+        assert m.Message(m.CON, m.GET, 1, b"", [(number, bytes(longest + 1))]).critical() == number
+
+
+def test_a_critical_option_repeated_against_its_kind_is_not_understood():
+    # RFC 7252 §5.4.5: Uri-Host, Uri-Port and Accept appear once
+    for number in (3, 7, 17):
+        assert m.Message(m.CON, m.GET, 1, b"", [(number, b"1"), (number, b"1")]).critical() == number
+    for number in (11, 15):
+        assert m.Message(m.CON, m.GET, 1, b"", [(number, b"1"), (number, b"1")]).critical() == 0
