@@ -208,9 +208,11 @@ class Application:
 
     def _load(self, name: str) -> None:
         """Imports one level. A module that raises stays in `usys.modules`, half-built (quecpython.md §1.2)."""
-        if name in self.modules:
-            return
         package, _, last = name.rpartition(".")
+        if name in self.modules:
+            if package and not hasattr(self.modules[package], last):
+                setattr(self.modules[package], last, self.modules[name])
+            return
         found = None if package and not hasattr(self.modules[package], "__path__") else self._find(name)
         if found is None:
             raise ImportError(f"no module named '{name}'")

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from littlefs import LittleFS, LittleFSError
+from littlefs import LittleFS, LittleFSError, lfs
 from littlefs.context import UserContext
 
 BLOCK = 4096
@@ -63,8 +63,8 @@ class Flash:
     """/usr of one module. Paths here are relative to /usr ("a/app.py") or absolute ("/usr/a/app.py").
 
     `path` names the file that holds the image; it is read if it exists and written back after every change. Methods
-    raise littlefs.LittleFSError, or FileNotFoundError where they open a file. An existing image that does not mount is
-    an error, never formatted over.
+    raise littlefs.LittleFSError; `read` and `remove` say FileNotFoundError. An existing image that does not mount is an
+    error, never formatted over.
     """
 
     def __init__(self, blocks: int = 256, path: Path | None = None) -> None:
@@ -99,8 +99,7 @@ class Flash:
                 if directory:
                     fs.makedirs(directory, exist_ok=True)
                 if not name.endswith("/"):
-                    with fs.open(inner, "wb") as file:
-                        file.write(content)
+                    put(fs, inner, content)
 
     def write(self, name: str, content: bytes) -> None:
         """Writes one file."""
@@ -109,8 +108,16 @@ class Flash:
     def read(self, name: str) -> bytes:
         """The content of one file."""
         fs = self.mount()
-        with fs.open(_inner(name), "rb") as file:
-            return file.read()
+        try:
+            handle = lfs.file_open(fs.fs, _inner(name), "rb", "utf-8")
+        except LittleFSError as error:
+            if error.code == LittleFSError.Error.LFS_ERR_NOENT:
+                raise FileNotFoundError(name) from None
+            raise
+        try:
+            return bytes(lfs.file_read(fs.fs, handle, lfs.file_size(fs.fs, handle)))
+        finally:
+            lfs.file_close(fs.fs, handle)
 
     def exists(self, name: str) -> bool:
         """Whether there is a file or directory of that name."""
@@ -189,9 +196,11 @@ def _inner(name: str) -> str:
     return name[4:] if name.startswith("usr/") else "" if name == "usr" else name
 
 
-def errno_of(error: LittleFSError) -> int:
-    """The positive errno of a littlefs error (littlefs uses Linux's numbers, negated)."""
-    return -int(error.code)
-
-
-__all__ = ["BLOCK", "GEOMETRY", "CutContext", "Flash", "errno_of"]
+def put(fs: LittleFS, name: str, content: bytes) -> None:
+    """Writes one file of a mounted image. Not through `LittleFS.open`: its file is closed twice when closing fails, and
+    littlefs aborts the process for that."""
+    handle = lfs.file_open(fs.fs, name, "wb", "utf-8")
+    try:
+        lfs.file_write(fs.fs, handle, content)
+    finally:
+        lfs.file_close(fs.fs, handle)

@@ -21,7 +21,7 @@ FUNCTIONS = ("chdir", "getcwd", "ilistdir", "listdir", "mkdir", "remove", "renam
 
 class Usr:
     """The file system as the application sees it: "/usr", and nothing else under "/". `cut` is called when the power
-    goes in the middle of an operation; it does not return."""
+    went in the middle of an operation, or before it; it does not return."""
 
     def __init__(self, fs: LittleFS, context: CutContext, cut: Callable[[], None]) -> None:
         self.fs, self.context, self._cut = fs, context, cut
@@ -33,7 +33,7 @@ class Usr:
         try:
             return operation(self.fs.fs, *args)
         except LittleFSError as error:
-            if self.context.cut:
+            if self.context.frozen:
                 self._cut()
             raise OSError(-int(error.code)) from None
 

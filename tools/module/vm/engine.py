@@ -4,10 +4,12 @@ The VM is read synchronously: while it computes nothing else runs and no virtual
 engine. That is what makes the traces of both the same.
 """
 
+import atexit
 import contextlib
 import functools
 import importlib.util
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from typing import Any
 from tools.module.board import Board, PowerOff
 from tools.module.engine import FROZEN, FROZEN_MODULES, USYS, Engine, HostError
 from tools.module.flash import BLOCK, Flash
+from tools.module.tree import bytecode
 from tools.module.usr import FUNCTIONS
 
 SILENCE_LIMIT = 30.0
@@ -48,7 +51,17 @@ def vm_command(heap: int) -> list[str]:
         f"import sys; sys.path.append({str(Path(spec.origin).parent)!r}); import micropython_run; "
         "micropython_run.run_main(['micropython'] + sys.argv[1:])"
     )
-    return [sys.executable, "-I", "-S", "-c", code, "-X", f"heapsize={heap}"]
+    return [sys.executable, "-I", "-S", "-c", code, "-X", f"heapsize={heap}", "-m", SHIM.stem]
+
+
+@functools.lru_cache(maxsize=1)
+def rom() -> Path:
+    """A directory with the shim and the frozen modules as bytecode; it goes with this process."""
+    room = Path(tempfile.mkdtemp(prefix="rom-"))
+    atexit.register(shutil.rmtree, room)
+    for file in (SHIM, *FROZEN.glob("*.py")):
+        (room / (file.stem + ".mpy")).write_bytes(bytecode(file.read_bytes(), file.name))
+    return room
 
 
 def pack(value: Any) -> Any:
@@ -93,8 +106,9 @@ class Vm:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [*vm_command(heap), str(SHIM), str(theirs.fileno()), str(image)],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output,
+                [*vm_command(heap), str(theirs.fileno()), str(image.resolve())],
+                cwd=rom(), env={"MICROPYPATH": str(rom())}, pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output,
             )
         ours.settimeout(SILENCE_LIMIT)
         self._link = ours
@@ -152,7 +166,7 @@ def boot_message(surface: dict[str, Any], *, measured: bool, cut_at: int | None)
     }
     return {
         "surface": plain, "usys": {k: pack(v) for k, v in USYS.items()}, "measured": measured, "cut_at": cut_at,
-        "block_size": BLOCK, "file_functions": FUNCTIONS, "frozen": str(FROZEN), "frozen_modules": FROZEN_MODULES,
+        "block_size": BLOCK, "file_functions": FUNCTIONS, "frozen_modules": FROZEN_MODULES,
     }
 
 

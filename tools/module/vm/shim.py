@@ -1,7 +1,8 @@
 """Runs first in the MicroPython VM: makes it look like the module from inside, then runs /usr/main.py.
 
 QuecPython's modules become thin proxies: one JSON line per call to the modem process (`engine.py`), read until its
-reply. `/usr` is the littlefs image, there is nothing beside it. argv: descriptor of the link, path of the image.
+reply. `/usr` is the littlefs image, there is nothing beside it. argv: descriptor of the link, path of the image. It is
+loaded as bytecode, beside the frozen modules': compiling it here would scatter it over the application's heap.
 """
 
 import binascii
@@ -172,7 +173,7 @@ def trace_of(error):
     """The trace without this file's own lines."""
     text = io.StringIO()
     real_print_exception(error, text)
-    return "\n".join([line for line in text.getvalue().split("\n") if sys.argv[0] not in line])
+    return "\n".join([line for line in text.getvalue().split("\n") if 'File "shim.py"' not in line])
 
 
 def print_exception(error, file=None):
@@ -219,9 +220,10 @@ class BlockDevice:
 
 # Built-in modules of this VM that the module has not, at least not under this name (quecpython.md 1.3).
 ABSENT = (
-    "_asyncio", "argparse", "array", "asyncio", "binascii", "builtins", "collections", "cryptolib", "deflate", "errno",
-    "framebuf", "hashlib", "heapq", "io", "json", "machine", "mip", "os", "platform", "random", "re", "requests",
-    "select", "socket", "ssl", "struct", "sys", "termios", "time", "tls", "uasyncio", "uctypes", "vfs", "websocket",
+    "_asyncio", "argparse", "array", "asyncio", "binascii", "builtins", "cmath", "collections", "cryptolib", "deflate",
+    "errno", "framebuf", "hashlib", "heapq", "io", "json", "machine", "mip", "os", "platform", "random", "re",
+    "requests", "select", "socket", "ssl", "struct", "sys", "termios", "time", "tls", "uasyncio", "uctypes", "vfs",
+    "websocket",
 )
 
 
@@ -231,12 +233,12 @@ def guarded_import(name, scope=None, local=None, fromlist=None, level=0):
     (quecpython.md 1.2)."""
     if level == 0 and name not in sys.modules and (name in ABSENT or name[:1] == "u" and name[1:] in ABSENT):
         raise ImportError("no module named '%s'" % name)
-    known = set(sys.modules)
+    known = name in sys.modules
     try:
         found = real_import(name, scope, local, fromlist, level)
     except Exception as error:
-        if not isinstance(error, ImportError):
-            leave_half_built(name, known)
+        if not (known or missing(name, error)):
+            leave_half_built(name)
         raise
     if fromlist and isinstance(found, Remote):
         for item in fromlist:
@@ -245,9 +247,17 @@ def guarded_import(name, scope=None, local=None, fromlist=None, level=0):
     return found
 
 
-def leave_half_built(name, known):
+def missing(name, error):
+    """Whether there is no such module, or no such package around it."""
+    if not isinstance(error, ImportError) or not error.args:
+        return False
+    levels = name.split(".")
+    return error.args[0] in ["no module named '%s'" % ".".join(levels[: i + 1]) for i in range(len(levels))]
+
+
+def leave_half_built(name):
     """This VM takes a module out of `sys.modules` when it raises; the module's does not."""
-    if name not in known and name not in sys.modules:
+    if name not in sys.modules:
         sys.modules[name] = Namespace({"__name__": name})
 
 
@@ -265,7 +275,10 @@ def natives():
     import re
     import struct
 
+    import micropython
+
     return {
+        "micropython": Namespace({"const": micropython.const}),
         "ustruct": struct,
         "ubinascii": binascii,
         "ujson": json,
@@ -289,7 +302,6 @@ def install(boot):
     modules["usys"] = Namespace(usys)
     modules.update(natives())
     sys.modules.update(modules)
-    sys.path[:] = [boot["frozen"]]
     import lock
 
     lock.park = lambda: call("!park")
