@@ -16,5 +16,7 @@ def worlds_end():
         for task in left:
             task.cancel()
         loop.jump.failure = None
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left:
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
