@@ -10,13 +10,14 @@ from statistics import mean
 from typing import Any
 
 from aiocoap import ACK, PUT, Message
+from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.codes import DELETE, GET, POST
 
 from tools.checker import Verdict, check
 from tools.scenario import PSM_WAKE, Run, Wake
 from tools.world.network import Datagram
 
-REPORT, COMMAND, SESSION = "report", "command", "session"
+REPORT, COMMAND, SESSION, NOISE = "report", "command", "session", "noise"
 
 
 def classify(trace: list[Datagram]) -> list[str]:
@@ -24,9 +25,10 @@ def classify(trace: list[Datagram]) -> list[str]:
     kinds: list[str] = []
     of_mid: dict[tuple[str, int], str] = {}  # (who asked, MID) -> kind, for the acknowledgement
     for datagram in trace:
-        message = Message.decode(datagram.data)
-        asker = datagram.direction
-        if message.mtype is ACK or message.code == 0:
+        message, asker = _decode(datagram), datagram.direction
+        if message is None:
+            kind = NOISE
+        elif message.mtype is ACK or message.code == 0:
             kind = of_mid.get(("down" if asker == "up" else "up", message.mid), SESSION)
         else:
             kind = of_mid[(asker, message.mid)] = _kind(message, asker)
@@ -74,8 +76,17 @@ def resumed(run: Run) -> list[Wake]:
 
 
 def _registers(datagram: Datagram) -> bool:
-    message = Message.decode(datagram.data)
-    return datagram.direction == "up" and message.code is POST and message.opt.uri_path == ("rd",)
+    message = _decode(datagram)
+    if message is None or datagram.direction == "down":
+        return False
+    return message.code is POST and message.opt.uri_path == ("rd",)
+
+
+def _decode(datagram: Datagram) -> Message | None:
+    try:
+        return Message.decode(datagram.data)
+    except (UnparsableMessage, UnicodeDecodeError):
+        return None
 
 
 def _mean(values: Sequence[float], digits: int) -> float | None:

@@ -117,6 +117,9 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None) -> Run:
     try:
         return loop.run_until_complete(_play(loop, plan, listen))
     finally:
+        for task in asyncio.all_tasks(loop):  # left only where the simulation itself has failed
+            task.cancel()
+        loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
 
