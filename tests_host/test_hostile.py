@@ -8,7 +8,9 @@ from tools import figures
 from tools.ctwing.aep import Aep
 from tools.scenario import Plan, play, quicker
 
-SHAPES = ("random", "truncated", "wrong version", "empty message", "unknown ACK", "unknown CON", "ping", "reserved class")
+SHAPES = (
+    "random", "truncated", "wrong version", "empty message", "unknown ACK", "unknown CON", "ping", "reserved class",
+)
 
 
 def hostile(rng, shape, real):
