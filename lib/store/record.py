@@ -5,8 +5,8 @@ it over the first: littlefs makes a closed file durable and a rename atomic (que
 what that leaves open.
 """
 
-import uos
 import ujson
+import uos
 from micropython import const
 
 _LIMIT = const(8192)  # bytes; a longer file is no record of ours
@@ -30,28 +30,34 @@ class Record:
         return None
 
     def save(self, value: dict) -> None:
-        """Durable when it returns. Raises OSError (28: flash full; 27: over 8 KiB; 5: what was written reads back differently);
-        the old record is then still in force."""
+        """Durable when it returns. Raises OSError (28: flash full; 27: over 8 KiB; 5: what was written reads back
+        differently); the old record is then still in force."""
         body = ujson.dumps(value).encode()
         if len(body) + 9 > _LIMIT:
             raise OSError(27)
+        head = b"%08x " % crc32(body)
         aside = self.path + ".new"
         with open(aside, "wb") as file:
-            file.write(b"%08x " % crc32(body))
+            file.write(head)
             file.write(body)
-        if _read(aside) is None:
+        with open(aside, "rb") as file:
+            same = file.read(9) == head and file.read() == body
+        if not same:
+            discard(aside)
             raise OSError(5)
         replace(aside, self.path)
 
     def remove(self) -> None:
         """Forgets the record."""
-        for path in (self.path, self.path + ".new"):
-            discard(path)
+        # The second copy first: without the first it would be read, and may be from an earlier save that was cut.
+        discard(self.path + ".new")
+        discard(self.path)
 
 
 class Numbers:
-    """Numbers that must never repeat, whenever the power goes: each is reserved ahead on flash in a block, so that a cut skips
-    some and repeats none. `blocks` is {name: numbers reserved at a time}, `first` {name: where to begin on a new device}.
+    """Numbers that must never repeat, whenever the power goes: each is reserved ahead on flash in a block, so that a
+    cut skips some and repeats none. `blocks` is {name: numbers reserved at a time}, `first` {name: where to begin on a
+    new device}.
 
     One save, at the first number drawn after power-on, reserves for all names together."""
 
@@ -65,8 +71,9 @@ class Numbers:
     def next(self, name: str) -> int:
         """A number of this name that was never given before."""
         if self._next[name] >= self._limit[name]:
-            self._limit = {name: self._next[name] + block for name, block in self._blocks.items()}
-            self._record.save(self._limit)
+            limit = {name: self._next[name] + block for name, block in self._blocks.items()}
+            self._record.save(limit)  # raises where they are not reserved: none of them is given then
+            self._limit = limit
         number = self._next[name]
         self._next[name] = number + 1
         return number
@@ -88,8 +95,8 @@ def _read(path: str):
 
 
 def replace(source: str, target: str) -> None:
-    """Renames over an existing file. Where the file system refuses that (to be probed, quecpython.md §1.6), the target is
-    removed first; `Record.load` then finds the second copy if the power goes in between."""
+    """Renames over an existing file. Where the file system refuses that (to be probed, quecpython.md §1.6), the target
+    is removed first; `Record.load` then finds the second copy if the power goes in between."""
     try:
         uos.rename(source, target)
     except OSError as error:
