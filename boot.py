@@ -1,13 +1,13 @@
 """Chooses the application tree (/usr/a or /usr/b), counts its tries, falls back. Never updated over the air.
 
-A tree that fails to start is recorded and the module restarts: a second tree is never imported into the same VM, because
-a module that failed to import stays half-built in `usys.modules` and imports again without complaint (quecpython.md
-§1.2). Three failures in a row make a tree bad; with no good tree left the device waits with the REPL open, and tries again
-after six hours, so that a passing cause does not strand it for ever.
+A tree that fails to start is recorded and the module restarts: a second tree is never imported into the same VM,
+because a module that failed to import stays half-built in `usys.modules` and imports again without complaint
+(quecpython.md §1.2). Three failures in a row make a tree bad; with no good tree left the device waits with the REPL
+open, and tries again after six hours, so that a passing cause does not strand it for ever.
 """
 
 import osTimer
-import pm
+import pm  # dialect: network-import - where no tree starts there is no link/
 import ujson
 import uos
 import usys
@@ -69,7 +69,7 @@ def run() -> None:
         cycle.main(boot)
     except Exception as error:  # dialect: broad - whatever the tree did, the device must come back
         usys.print_exception(error)
-        failed(record, "%s %s" % (type(error).__name__, error))
+        failed(record, repr(error))
         Power.powerRestart()
 
 

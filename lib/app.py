@@ -4,12 +4,13 @@ The meter's own controller counts and drives the valve; it is asked over UART1, 
 """
 
 import utime
+from machine import UART
+from misc import Power
+
 from device import settings
 from device.commands import Failed, between, command, one_of
 from device.readings import SIGNAL_REPORT, days, hours, reading
 from link import cell
-from machine import UART
-from misc import Power
 from store.record import Record
 
 

@@ -5,17 +5,18 @@
         meter.valve(valve_onoff)
         return {"valve_onoff": valve_onoff}
 
-A command is stored before the platform is told "received", and marked started before its handler runs. After a power cut
-one not yet started runs; one that was started is answered "interrupted", or runs again where it is declared idempotent.
-The last 16 task ids are kept: a repeated task is not run again. The answer is an entry of the outbox under service id + 1000
-(ctwing.md §2.6) with `act_result` 0 (done) or 1 (failed).
+A command is stored before the platform is told "received", and marked started before its handler runs. After a power
+cut one not yet started runs; one that was started is answered "interrupted", or runs again where it is declared
+idempotent. The last 16 task ids are kept: a repeated task is not run again. The answer is an entry of the outbox under
+service id + 1000 (ctwing.md §2.6) with `act_result` 0 (done) or 1 (failed).
 """
 
 import ubinascii
 import ujson
+from micropython import const
+
 from aep.session import BUSY, KEPT, MALFORMED
 from device.readings import literal, size
-from micropython import const
 from store.outbox import TooLong
 
 _REMEMBERED = const(16)  # task ids
@@ -32,8 +33,8 @@ class Failed(Exception):
 
 
 def command(service: int, idempotent: bool = False, **fields):
-    """Declares the handler of a command. `fields` gives each field's check: `one_of(...)` or `between(low, high)`. The handler is
-    called with the fields by name and returns a dict of fields for the answer, or None."""
+    """Declares the handler of a command. `fields` gives each field's check: `one_of(...)` or `between(low, high)`. The
+    handler is called with the fields by name and returns a dict of fields for the answer, or None."""
 
     def declare(function):
         _handlers[service] = (fields, idempotent, function)
@@ -43,7 +44,8 @@ def command(service: int, idempotent: bool = False, **fields):
 
 
 def any_other(function):
-    """Declares the handler of downlinks that are no command (not a JSON object with a serviceId): called with the bytes."""
+    """Declares the handler of downlinks that are no command (not a JSON object with a serviceId): called with the
+    bytes."""
     _raw.append(function)
     return function
 
@@ -67,7 +69,8 @@ def between(low: int, high: int):
 
 
 class Commands:
-    """The queue. `record` is a store.record.Record; answers go to `outbox`; `stamp()` gives (now, extra) for their time."""
+    """The queue. `record` is a store.record.Record; answers go to `outbox`; `stamp()` gives (now, extra) for their
+    time."""
 
     def __init__(self, record, outbox, health, stamp) -> None:
         self._record = record
@@ -79,8 +82,8 @@ class Commands:
         self._done = saved.get("done", [])
 
     def keep(self, payload: bytes) -> int:
-        """Stores a downlink durably; KEPT, MALFORMED or BUSY (aep/session.py). A task that is known is KEPT without being
-        stored again: its first copy is the one that runs."""
+        """Stores a downlink durably; KEPT, MALFORMED or BUSY (aep/session.py). A task that is known is KEPT without
+        being stored again: its first copy is the one that runs."""
         item = _parse(payload)
         if item is None:
             self._health.count("downlink_malformed")
@@ -169,7 +172,8 @@ class Commands:
 
 
 def _parse(payload: bytes):
-    """{"task", "service", "fields"} of a command, {"raw": hex} of anything else, None where a command's frame is wrong."""
+    """{"task", "service", "fields"} of a command, {"raw": hex} of anything else, None where a command's frame is
+    wrong."""
     if payload[:1] == b"{":
         try:
             body = ujson.loads(payload)

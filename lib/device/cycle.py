@@ -5,6 +5,8 @@ says which state follows. The watchdog is fed between states, and every state en
 """
 
 import log
+from micropython import const
+
 from aep import lwm2m
 from aep.session import ACKNOWLEDGED
 from device import commands, health, readings, settings
@@ -12,7 +14,6 @@ from link import attach, cell, power
 from link.clock import Clock
 from link.entropy import random_bytes
 from link.fault import REATTACH, RETRY, WAIT, Fault
-from micropython import const
 from store.outbox import PAYLOAD_LIMIT, Outbox
 from store.record import Numbers, Record, directory
 
@@ -215,8 +216,11 @@ class Cycle:
     def _back_off(self) -> str:
         now = self.clock.unix()
         if now:
-            wait = _LONGEST if self._problem.action == WAIT else min(_LONGEST, _BACK_OFF << min(self.health.in_a_row - 1, 10))
-            spread = 256 + (random_bytes(1, cell.imei())[0] >> 2)  # up to a quarter more: a fleet must not come back at once
+            wait = min(_LONGEST, _BACK_OFF << min(self.health.in_a_row - 1, 10))
+            if self._problem.action == WAIT:
+                wait = _LONGEST
+            # Up to a quarter more: a fleet must not come back at once.
+            spread = 256 + (random_bytes(1, cell.imei())[0] >> 2)
             self.health.not_before = now + (wait * spread >> 8)
         self._save_session()
         self._close()
@@ -266,7 +270,8 @@ class Cycle:
             self.health.count("psm_vetoed")  # granted, yet we are awake: USB, a wakelock, a busy thread
 
     def _batch(self):
-        """(entries, payload) of the next uplink: as many of the oldest entries as fit, an array where there are several."""
+        """(entries, payload) of the next uplink: as many of the oldest entries as fit, an array where there are
+        several."""
         now, stamp = self._stamp()
         batch = self.outbox.batch(self.settings.values["report.batch"])
         if not batch:

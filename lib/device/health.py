@@ -1,18 +1,20 @@
 """What the device says about itself: why it booted, how often, what failed, and the values of objects 1, 3 and 4."""
 
 import log
-from link import cell
 from micropython import const
 from misc import Power
 
+from link import cell
+
 _LTE_FDD = const(6)  # network bearer (LwM2M 1.0 object 4, resource 0)
-_REASONS = {0: "unknown", 1: "power key", 2: "reset", 3: "battery", 4: "RTC", 5: "watchdog", 6: "USB", 7: "charger", 8: "PSM", 9: "dump"}
+_REASONS = ("unknown", "power key", "reset", "battery", "RTC", "watchdog", "USB", "charger", "PSM", "dump")
 
 _log = log.getLogger("health")
 
 
 class Health:
-    """`record` keeps boots, faults in a row and counters over power-off. `fault` is the code of the last fault, 0 for none."""
+    """`record` keeps boots, faults in a row and counters over power-off. `fault` is the code of the last fault, 0 for
+    none."""
 
     def __init__(self, record) -> None:
         self._record = record
@@ -26,7 +28,7 @@ class Health:
 
     def reason_text(self) -> str:
         """The reset reason in words (quecpython.md §3.6)."""
-        return _REASONS.get(self.reason, str(self.reason))
+        return _REASONS[self.reason] if 0 <= self.reason < len(_REASONS) else str(self.reason)
 
     def count(self, name: str) -> None:
         """One more of `name`."""
@@ -35,14 +37,15 @@ class Health:
     def failed(self, what: str, which: str, error: Exception) -> None:
         """A user's function raised: counted, logged, and the device goes on."""
         self.count(what + "_failed")
-        _log.error("%s %s failed: %s %s", what, which, type(error).__name__, error)
+        _log.error("%s %s failed: %r", what, which, error)
 
     def faulted(self, fault) -> None:
         """A fault of the link or session."""
         self.fault = fault.code
         self.in_a_row += 1
         self.count("fault_%d" % fault.code)
-        _log.error("E%d %s: %s. %s", fault.code, type(fault).__name__, fault, fault.hint)
+        name = repr(fault).split("(")[0]  # not every image has type(x).__name__ (quecpython.md §1.2)
+        _log.error("E%d %s: %s. %s", fault.code, name, fault, fault.hint)
 
     def well(self) -> None:
         """The platform has acknowledged something."""
@@ -50,14 +53,20 @@ class Health:
 
     def save(self) -> None:
         """Writes what changed; nothing where nothing did."""
-        state = {"counters": self.counters, "row": self.in_a_row, "not_before": self.not_before, "fault": self.fault}
+        state = {
+            "counters": dict(self.counters),
+            "row": self.in_a_row,
+            "not_before": self.not_before,
+            "fault": self.fault,
+        }
         if state != self._written:
             self._record.save(state)
-            self._written = {"counters": dict(self.counters), "row": self.in_a_row, "not_before": self.not_before, "fault": self.fault}
+            self._written = state
 
 
 class Values:
-    """Answers the server's reads. `facts` is what is known without asking the modem: "imei", "lifetime", "binding", "address"."""
+    """Answers the server's reads. `facts` is what is known without asking the modem: "imei", "lifetime", "binding",
+    "address"."""
 
     def __init__(self, facts: dict, health: Health, clock) -> None:
         self._facts = facts

@@ -10,7 +10,6 @@ A reading that raises is skipped and counted; the others are taken. Nothing here
 import ujson
 from micropython import const
 
-EVERY_WAKE = const(0)
 DATA_REPORT = const(1)  # service ids of AEP's standard water meter (ctwing.md §2.6)
 SIGNAL_REPORT = const(2)
 
@@ -32,10 +31,11 @@ def days(count: int) -> int:
     return count * 86400
 
 
-def reading(*fields: str, every: int = EVERY_WAKE, digits: int = 0, service: int = DATA_REPORT):  # dialect: keyword-only - the declaration reads like prose
-    """Declares a reading. The function returns its value, or a tuple of as many values as there are fields: numbers (sent with
-    `digits` decimals), bool, str, or None. None alone means "no value now": it is asked again once the network is there, and
-    at the next wake. `every` in seconds: it is taken at the first wake after that time."""
+def reading(*fields: str, every: int = 0, digits: int = 0, service: int = 1):  # dialect: keyword-only - like prose
+    """Declares a reading. The function returns its value, or a tuple of as many values as there are fields: numbers
+    (sent with `digits` decimals), bool, str, or None. None alone means "no value now": it is asked again once the
+    network is there, and at the next wake. `every` in seconds: it is taken at the first wake after that time, 0 at
+    every wake. `service` is the report's service id."""
 
     def declare(function):
         _declared.append((fields, every, digits, service, function))
@@ -53,12 +53,13 @@ class Readings:
         self._last = record.load() or {}
 
     def due(self, now: int, interval: int) -> list:
-        """The declared readings to take at `now` (Unix seconds, 0: unknown) when wakes are `interval` s apart. A wake may come a
-        little early, so a tenth of the interval counts as due."""
+        """The declared readings to take at `now` (Unix seconds, 0: unknown) when wakes are `interval` s apart. A wake
+        may come a little early, so a tenth of the interval counts as due."""
         out = []
         for index, row in enumerate(_declared):
             last = self._last.get(_key(row), 0)
-            if _key(row) not in self._last or (now and now >= last + max(row[1], interval) - interval // 10) or now < last:
+            after = last + max(row[1], interval) - interval // 10
+            if _key(row) not in self._last or (now and now >= after) or now < last:
                 out.append(index)
         return out
 
@@ -68,8 +69,8 @@ class Readings:
         return max(now + 1, min(lasts)) if lasts else now + interval
 
     def take(self, indices: list, now: int, stamp: dict, outbox) -> int:
-        """Takes these readings and stores them, one entry per service; returns the number of entries. One that raises or has no
-        value stays due. `stamp` is added to each entry: what tells its time later when `now` is 0."""
+        """Takes these readings and stores them, one entry per service; returns the number of entries. One that raises
+        or has no value stays due. `stamp` is added to each entry: what tells its time later when `now` is 0."""
         services = {}
         taken = []
         for index in indices:
@@ -80,7 +81,7 @@ class Readings:
                     continue
                 if len(fields) == 1:
                     values = (values,)
-                pairs = [[f, literal(v, digits)] for f, v in zip(fields, values) if v is not None]
+                pairs = [[f, literal(v, digits)] for f, v in zip(fields, values) if v is not None]  # noqa: B905
             except Exception as error:  # dialect: broad - app.py is the user's
                 self._health.failed("reading", fields[0], error)
                 continue
@@ -129,7 +130,8 @@ def size(entry: dict) -> int:
 
 
 def payload(number: int, entry: dict, when: int) -> str:
-    """The JSON object of one entry (DESIGN §3): an answer's taskId first, then serviceId, id, t (unless unknown), fields."""
+    """The JSON object of one entry (DESIGN §3): an answer's taskId first, then serviceId, id, t (unless unknown),
+    fields."""
     parts = []
     if "task" in entry:
         parts.append('"taskId":%d' % entry["task"])

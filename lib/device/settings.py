@@ -1,12 +1,13 @@
 """The settings: one table (name, type, unit, range, default, what it does), checked before anything is used.
 
-`/usr/config.json` is one flat object {"name": value}. When it is broken, one message names key, value and range, and the
-device runs on the last good settings; without any it waits to be provisioned. A setting changed by a command is on
+`/usr/config.json` is one flat object {"name": value}. When it is broken, one message names key, value and range, and
+the device runs on the last good settings; without any it waits to be provisioned. A setting changed by a command is on
 trial: used at once, kept once an uplink under it was acknowledged, taken back after two wakes without one.
 """
 
 import ujson
 from micropython import const
+
 from store.record import Record
 
 CONFIG = "/usr/config.json"
@@ -17,7 +18,7 @@ _TRIAL_WAKES = const(2)
 TABLE = (
     ("server.host", "text", "", 1, 253, None, "address or name of the platform's LwM2M service, e.g. lwm2m.ctwing.cn"),
     ("server.port", "int", "", 1, 65535, 5683, "its UDP port"),
-    ("lwm2m.endpoint", "choice", "", ("imei", "urn:imei", "urn:imei-imsi"), None, "imei", "endpoint format of the product"),
+    ("lwm2m.endpoint", "choice", "", ("imei", "urn:imei", "urn:imei-imsi"), None, "imei", "endpoint's format"),
     ("lwm2m.lifetime", "int", "s", 300, 86400, 86400, "how long the platform waits for a sign of life"),
     ("lwm2m.ack_timeout", "int", "ms", 500, 10000, 2000, "CoAP ACK_TIMEOUT: wait before the first retransmission"),
     ("lwm2m.retries", "int", "", 0, 8, 4, "CoAP MAX_RETRANSMIT"),
@@ -26,7 +27,7 @@ TABLE = (
     ("outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"),
     ("listen.window", "int", "ms", 200, 10000, 2000, "how long to wait for commands after the last message"),
     ("link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"),
-    ("power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: deep sleep, cold boot each wake; sleep: light sleep"),
+    ("power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: power down between wakes; sleep: light sleep"),
     ("power.active", "int", "s", 2, 11160, 2, "T3324: how long the network may still reach us before PSM"),
 )  # fmt: skip
 
@@ -123,7 +124,7 @@ class Settings:
             text = None
             self.problem = "config.json: missing"
         if text is not None:
-            # The text itself tells whether the file was changed since: a change by command outlives the file it changed.
+            # The text tells whether the file was changed since: a change by command outlives the file it changed.
             if good is not None and good["config"] == text:
                 self._config = text
                 return good["values"]

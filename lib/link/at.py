@@ -2,6 +2,7 @@
 to receive a URC (quecpython.md §3.12)."""
 
 import _thread
+
 import atcmd
 
 from link.fault import NoModem
@@ -12,8 +13,8 @@ _buffer = bytearray(256)  # the longest answer we read is QENG's, about 120 byte
 
 
 def send(command: str, timeout: int = 5) -> str:
-    """Sends `command` (without line end) and returns its answer's text, lines separated by newlines, without the result line.
-    Raises NoModem with the command's name unless the result is OK."""
+    """Sends `command` (without line end) and returns its answer's text, lines separated by newlines, without the result
+    line. Raises NoModem with the command's name unless the result is OK."""
     with _lock:
         for i in range(len(_buffer)):
             _buffer[i] = 0

@@ -12,7 +12,7 @@ _SLICE = const(20)  # s of one look; some images return at once when the SIM is 
 _PAUSE = const(1000)  # ms between two looks
 
 # Two names in the field for the same call (quecpython.md §3.4).
-_wait = getattr(checkNet, "waitNetworkReady", None) or getattr(checkNet, "wait_network_connected")
+_wait = getattr(checkNet, "waitNetworkReady", None) or checkNet.wait_network_connected
 
 
 def attach(timeout: int, clock) -> str:

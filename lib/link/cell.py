@@ -1,4 +1,5 @@
-"""Who we are and where: SIM, IMEI, serving cell, signal. Reads only; each returns "" or None where the modem says -1."""
+"""Who we are and where: SIM, IMEI, serving cell, signal. Reads only; each returns "" or None where the modem says
+-1."""
 
 import modem
 import net
@@ -47,8 +48,8 @@ def signal():
 
 
 def serving():
-    """{"cid": int, "tac": int, "pci": int, "earfcn": int, "mcc": int, "mnc": int} from AT+QENG="servingcell" (guide §6.1,
-    ctwing.md §7.7), or None where there is no LTE cell. Quick, unlike `net.getCellInfo`, which blocks 3-5 s."""
+    """{"cid": int, "tac": int, "pci": int, "earfcn": int, "mcc": int, "mnc": int} from AT+QENG="servingcell" (guide
+    §6.1, ctwing.md §7.7), or None where there is no LTE cell. Quick, unlike `net.getCellInfo`, which blocks 3-5 s."""
     try:
         f = at.values('AT+QENG="servingcell"', "+QENG:")
         return {

@@ -7,8 +7,8 @@ _PLAUSIBLE = 1704067200
 
 
 class Clock:
-    """Counts `utime.ticks_ms`, which wraps at 2**30 (quecpython.md §1.6), into milliseconds that do not wrap. It must be
-    read at least every six days."""
+    """Counts `utime.ticks_ms`, which wraps at 2**30 (quecpython.md §1.6), into milliseconds that do not wrap. It must
+    be read at least every six days."""
 
     def __init__(self) -> None:
         self._last = utime.ticks_ms()

@@ -9,8 +9,8 @@ except ImportError:  # commented out in newer sources (quecpython.md §1.6)
 
 
 def random_bytes(count: int, seed: str = "") -> bytes:
-    """`count` bytes for jitter, first message ids and tokens. Not for keys: without `uos.urandom` they are only spread, by
-    the IMEI in `seed` and the time since power-on."""
+    """`count` bytes for jitter, first message ids and tokens. Not for keys: without `uos.urandom` they are only spread,
+    by the IMEI in `seed` and the time since power-on."""
     if urandom is not None:
         return urandom(count)
     state = 2166136261  # FNV-1a over what differs, then an LCG: small ints only where it matters

@@ -37,7 +37,7 @@ class NoPdp(Fault):
 
 class NoName(Fault):
     code = 14
-    hint = "The server's name does not resolve: DNS server? (AT+QIDNSCFG) An IPv6-only address needs a name or literal of its kind."
+    hint = "The server's name does not resolve: right name? DNS server? (AT+QIDNSCFG) address of the APN's IP version?"
 
 
 class NoPath(Fault):

@@ -13,8 +13,8 @@ _RELEASE_POLL = const(250)  # ms between looks; there is no URC to wait for (que
 
 
 class Power:
-    """One module's power. `clock` is link.clock.Clock. `granted` is (T3412 s, T3324 s) as the network gave them, None while
-    unknown; `released` tells whether the radio connection was seen to end, None where the module cannot say."""
+    """One module's power. `clock` is link.clock.Clock. `granted` is (T3412 s, T3324 s) as the network gave them, None
+    while unknown; `released` tells whether the radio connection was seen to end, None where the module cannot say."""
 
     def __init__(self, clock) -> None:
         self._clock = clock
@@ -22,8 +22,9 @@ class Power:
         self.released = None
 
     def ask(self, interval: int, active: int):
-        """Asks for PSM with a periodic update (T3412) after `interval` s and an active time (T3324) of `active` s. Returns the
-        (T3412 s, T3324 s) asked for, rounded up to what the timers can say, or None where the module has no PSM.
+        """Asks for PSM with a periodic update (T3412) after `interval` s and an active time (T3324) of `active` s.
+        Returns the (T3412 s, T3324 s) asked for, rounded up to what the timers can say, or None where the module has no
+        PSM.
 
         Setting writes the modem's NV memory (quecpython.md §4.2), so it is done only where it differs."""
         if not hasattr(pm, "set_psm_time"):
@@ -56,8 +57,9 @@ class Power:
         return self.granted
 
     def arm(self) -> bool:
-        """Arms enhanced sleep before the last datagram: 1 s after the last traffic the module asks the network to release the
-        connection (`AT+QSCLKEX=1,1,30`, guide §6.1). It needs autosleep. False where the module has no such command."""
+        """Arms enhanced sleep before the last datagram: 1 s after the last traffic the module asks the network to
+        release the connection (`AT+QSCLKEX=1,1,30`, guide §6.1). It needs autosleep. False where the module has no such
+        command."""
         pm.autosleep(1)
         try:
             at.send("AT+QSCLKEX=1,1,30")
@@ -70,8 +72,9 @@ class Power:
         pm.autosleep(0)
 
     def release(self) -> int:
-        """Looks for the connection's end and asks again if it does not come, three times in all. Returns the number of tries that
-        were needed, 0 where it never came or the module cannot say (the network will end it by itself, 10-20 s)."""
+        """Looks for the connection's end and asks again if it does not come, three times in all. Returns the number of
+        tries that were needed, 0 where it never came or the module cannot say (the network will end it by itself, 10-20
+        s)."""
         for attempt in range(1, _RELEASE_TRIES + 1):
             until = self._clock.now() + _RELEASE_WAIT
             while self._clock.now() < until:

@@ -52,8 +52,8 @@ class Path:
     def receive(self, until: int):
         """The next datagram, or None at `until` (clock milliseconds). Raises NoPath.
 
-        An empty datagram makes the firmware's socket report "closed" for ever (quecpython.md §3.9), so it counts as a dead
-        socket."""
+        An empty datagram makes the firmware's socket report "closed" for ever (quecpython.md §3.9), so it counts as a
+        dead socket."""
         while True:
             left = until - self._clock.now()
             if left <= 0:

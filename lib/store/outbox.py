@@ -165,9 +165,10 @@ class Outbox:
         self._record.save({"head": self._head, "next": self._next, "dropped": self.dropped})
 
     def _frames(self, bodies: bool):
-        """Generator of (id, frame size, body or None). Stops at the first damaged frame: what follows cannot be framed."""
+        """Generator of (id, frame size, body or None). Stops at the first damaged frame: what follows cannot be
+        framed."""
         try:
-            file = open(self._log, "rb")
+            file = open(self._log, "rb")  # noqa: SIM115 - closed by the generator's end
         except OSError:
             return
         try:
