@@ -127,8 +127,12 @@ class Probe(Firmware):
     def refuse(self, what: str) -> None:
         raise {"os": OSError(-2), "value": ValueError("range"), "type": TypeError("int")}[what]
 
-    def defect(self) -> None:
-        raise LookupError("a stand-in with a defect")
+    def defect(self, kind: str) -> None:
+        if kind == "lookup":
+            raise LookupError("a stand-in with a defect")
+        if kind == "file":
+            open("/nowhere/defect").close()
+        b"\xff".decode()  # a ValueError by inheritance
 
     def absent_here(self) -> None:
         pass

@@ -31,6 +31,9 @@ staticmethod str sum super tuple type zip __build_class__ __name__
 """What the dialect has of Python's builtins (quecpython.md §1.2): no frozenset, no reversed."""
 
 
+ERRORS = {"OSError": OSError, "ValueError": ValueError, "TypeError": TypeError}
+
+
 class Remote:
     """A module, static class or object whose functions are calls of the firmware."""
 
@@ -92,7 +95,7 @@ class Application:
         self.modules: dict[str, Any] = {}
         self.path: list[str] = [""]
         self.surface = surface
-        self.usr: Usr | None = None
+        self.usr: Usr  # by `install`
 
     # -- calls of the firmware -------------------------------------------------------------------------------------
 
@@ -143,7 +146,7 @@ class Application:
             stdout=self.stdout, stderr=self.stderr,
         )
         lock = self._frozen("lock")
-        lock.park = functools.partial(self.call, "!park")
+        lock.__dict__["park"] = functools.partial(self.call, "!park")
         self.modules["_thread"] = SimpleNamespace(allocate_lock=lock.Lock, get_ident=lambda: 1)
         for name in FROZEN_MODULES:
             self.modules[name] = self._frozen(name)
@@ -194,7 +197,6 @@ class Application:
 
     def _find(self, name: str) -> tuple[str, str] | None:
         """(kind, path) of a module on /usr: 'directory' or 'file'. A directory wins, then .py, then .mpy."""
-        assert self.usr is not None
         package, _, last = name.rpartition(".")
         roots = [self.modules[package].__path__] if package else self.path
         for root in roots:
@@ -227,7 +229,6 @@ class Application:
             setattr(self.modules[package], last, module)
 
     def _execute(self, path: str, scope: dict[str, Any]) -> None:
-        assert self.usr is not None
         if path.endswith(".mpy"):
             raise ValueError("incompatible .mpy file")
         with self.usr.open(path, "rb") as file:
@@ -283,18 +284,9 @@ class CPythonEngine(Engine):
         app.host = greenlet.getcurrent()
         request = running.switch(*args)
         while not running.dead:
-            try:
-                result = await self.serve(*request)
-            except OSError as error:
-                request = self._resume(running.throw, OSError(error.args[0]))
-            except (ValueError, TypeError) as error:
-                request = self._resume(running.throw, type(error)(str(error)))
-            else:
-                request = self._resume(running.switch, result)
+            kind, result = await self.answer(*request)
+            app.host = greenlet.getcurrent()
+            request = running.switch(result) if kind == "return" else running.throw(ERRORS[kind](result))
         self._running.remove(running)
-
-    def _resume(self, how: Callable[[Any], Any], value: Any) -> Any:
-        self._app.host = greenlet.getcurrent()
-        return how(value)
 
 

@@ -42,7 +42,7 @@ class Engine:
 
     def __init__(self, board: Board, flash: Flash, *, cut_at_program: int | None = None) -> None:
         self.board, self.flash, self.cut_at_program = board, flash, cut_at_program
-        self.programs = 0  # flash programs of this power-on, where the engine counts them
+        self.programs = 0  # flash programs of this power-on, up to its last call
         self._lines = {"stdout": "", "stderr": ""}
 
     def surface(self) -> dict[str, Any]:
@@ -59,6 +59,20 @@ class Engine:
         if not name.startswith("!"):
             return await self.board.call(name, args, named)
         return await getattr(self, "do_" + name[1:])(*args)
+
+    async def answer(self, name: str, args: list[Any], named: dict[str, Any]) -> tuple[str, Any]:
+        """("return", value), or the class and argument of an error that the firmware raises: a plain OSError with an
+        errno, ValueError or TypeError. Everything else that a stand-in raises is its defect and ends the run."""
+        try:
+            return "return", await self.serve(name, args, named)
+        except OSError as error:
+            if len(error.args) != 1:
+                raise
+            return "OSError", error.args[0]
+        except (ValueError, TypeError) as error:
+            if type(error) not in (ValueError, TypeError):
+                raise
+            return type(error).__name__, str(error)
 
     # -- the engine's own calls ------------------------------------------------------------------------------------
 

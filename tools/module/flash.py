@@ -8,6 +8,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from littlefs import LittleFS, LittleFSError, lfs
 from littlefs.context import UserContext
@@ -15,7 +16,7 @@ from littlefs.context import UserContext
 BLOCK = 4096
 """Bytes of an erase block (`statvfs` sample, quecpython.md §1.4)."""
 
-GEOMETRY = {"block_size": BLOCK, "read_size": 128, "prog_size": 128, "cache_size": 512, "lookahead_size": 32}
+GEOMETRY: Any = {"block_size": BLOCK, "read_size": 128, "prog_size": 128, "cache_size": 512, "lookahead_size": 32}
 """littlefs's own parameters; the VM's VfsLfs2 is given the same, so that both read and write one image."""
 
 BLANK = b"\xff"

@@ -68,7 +68,7 @@ class Module:
         self.psm_entered = 0
         self.heap_peak = 0
         self.cut_at_program: int | None = None
-        self.programs = 0  # flash programs of the last power-on; counted in the CPython engine only
+        self.programs = 0  # flash programs of the last power-on, up to its last call
         self.board: Board | None = None  # of the present or the last power-on
         self.ended: PowerOff | None = None  # how the last power-on ended
         self._surface: dict[str, Any] | None = None

@@ -80,9 +80,10 @@ def bytecode(source: bytes, name: str, version: int = 6) -> bytes:
     else:
         program, options = new_compiler(), []
     with tempfile.TemporaryDirectory() as room:
-        plain, compiled = Path(room, "in.py"), Path(room, "out.mpy")
+        plain, compiled = Path(room, name), Path(room, "out.mpy")
+        plain.parent.mkdir(parents=True, exist_ok=True)
         plain.write_bytes(source)
-        command = [program, *options, f"-msmall-int-bits={SMALL_INT_BITS}", "-s", name, "-o", compiled, plain]
+        command = [program, *options, f"-msmall-int-bits={SMALL_INT_BITS}", "-s", name, "-o", str(compiled), str(plain)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise CompileError(done.stderr.strip())

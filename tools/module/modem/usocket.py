@@ -67,6 +67,7 @@ class Socket(Thing):
         self._poisoned = False
         self._closed = False
         self._next_us = 0  # a datagram never overtakes the one sent before it
+        self._number = len(board.things)
         self._open(free_port(board))
         board.on_power_off.append(self.close)
 
@@ -172,7 +173,8 @@ class Socket(Thing):
         """SO_REUSEADDR changes nothing here; other options do nothing but a warning."""
 
     def fileno(self) -> int:
-        return -1 if self._closed else self._leg.local[1]
+        """A small number, -1 once closed."""
+        return -1 if self._closed else self._number
 
     def getsocketsta(self) -> int:
         """A TCP state; a UDP socket has none."""

@@ -114,6 +114,7 @@ class Vm:
         self._link = ours
         self._lines = ours.makefile("rb")
         self.heap_peak = 0
+        self.programs = 0  # of the flash, up to the last call
         self._send(boot)
 
     def _send(self, message: Any) -> None:
@@ -138,7 +139,7 @@ class Vm:
             self._process.wait()
             self._output.seek(0)
             raise PowerOff("exit", self._output.read().decode(errors="replace"))
-        name, args, named, heap = json.loads(line)
+        name, args, named, heap, self.programs = json.loads(line)
         self.heap_peak = max(self.heap_peak, heap)
         return name, args, named
 
@@ -192,7 +193,7 @@ class VmEngine(Engine):
                 await self._attend(vm)
             finally:
                 vm.kill()
-                self.board.heap_peak = vm.heap_peak
+                self.board.heap_peak, self.programs = vm.heap_peak, vm.programs
 
     async def _deliver(self, callback: int, argument: Any) -> None:
         assert self._vm is not None
@@ -209,15 +210,9 @@ class VmEngine(Engine):
             values = unpack(args, buffers)
             named = {key: unpack(value, buffers) for key, value in named.items()}
             before = [bytes(buffer) for buffer in buffers]
-            try:
-                result = await self.serve(name, values, named)
-            except OSError as error:
-                vm.tell("OSError", error.args[0])
-            except (ValueError, TypeError) as error:
-                vm.tell(type(error).__name__, str(error))
-            else:
-                changed = [[i, bytes(b).hex()] for i, b in enumerate(buffers) if b != before[i]]
-                vm.tell("return", pack(result), changed)
+            kind, result = await self.answer(name, values, named)
+            changed = [[i, bytes(b).hex()] for i, b in enumerate(buffers) if b != before[i]]
+            vm.tell(kind, pack(result), changed)
 
 
 @functools.lru_cache(maxsize=8)

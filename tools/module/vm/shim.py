@@ -18,6 +18,7 @@ import vfs
 link = open(int(sys.argv[1]), "r+b")  # noqa: SIM115 - open as long as the power is on
 GARBAGE = 16384  # bytes allocated since the last collection that make a call collect
 live = [0]  # bytes in use after it
+programs = [0]  # of the flash, so far
 callbacks = [None]  # what the application passed as a callback; its index travels, 0 is none
 
 
@@ -73,7 +74,7 @@ def say(name, args, named):
     if measured or heap > live[0] + GARBAGE:
         gc.collect()
         heap = live[0] = gc.mem_alloc()
-    link.write(json.dumps([name, args, named, heap if measured else 0]) + "\n")
+    link.write(json.dumps([name, args, named, heap if measured else 0, programs[0]]) + "\n")
 
 
 def call(path, *args, **named):
@@ -95,7 +96,7 @@ def call(path, *args, **named):
         elif kind == "OSError":
             raise OSError(value)
         else:
-            raise {"ValueError": ValueError, "TypeError": TypeError}[kind](value)
+            raise (ValueError if kind == "ValueError" else TypeError)(value)
 
 
 # -- the firmware's modules -----------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class BlockDevice:
 
     def __init__(self, path, block_size, cut_at):
         self.file = open(path, "r+b")  # noqa: SIM115 - open as long as the power is on
-        self.block_size, self.cut_at, self.programs = block_size, cut_at, 0
+        self.block_size, self.cut_at = block_size, cut_at
         self.blocks = self.file.seek(0, 2) // block_size
         self.blank = b"\xff" * block_size
 
@@ -198,9 +199,9 @@ class BlockDevice:
         self.file.readinto(buffer)
 
     def writeblocks(self, block, buffer, offset=0):
-        self.programs += 1
+        programs[0] += 1
         self.file.seek(block * self.block_size + offset)
-        if self.programs == self.cut_at:
+        if programs[0] == self.cut_at:
             self.file.write(memoryview(buffer)[: len(buffer) // 2])
             call("!cut")
         self.file.write(buffer)
