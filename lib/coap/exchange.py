@@ -16,8 +16,7 @@ TIMEOUT = const(4)  # (TIMEOUT, mid): no answer after the last retransmission
 REQUEST = const(5)  # (REQUEST, message): the peer asks; answer with `respond`
 
 _LIFETIME = const(247000)  # ms, EXCHANGE_LIFETIME (RFC 7252 §4.8.2): how long a message id identifies a message
-_REMEMBERED = const(8)  # requests of the peer remembered for de-duplication; bounds the state
-_SEPARATE = const(60000)  # ms to wait for a separate response after its empty ACK (§5.2.2)
+_REMEMBERED = const(8)  # messages of the peer remembered for de-duplication; bounds the state
 
 
 class Exchange:
@@ -43,7 +42,7 @@ class Exchange:
         self._wait = 0  # ms until the next retransmission doubles
         self._left = 0  # retransmissions left
         self._due = 0  # when the next one is due
-        self._answered = []  # [mid, time, answer bytes or None]: requests of the peer, oldest first
+        self._answered = []  # [mid, time, answer bytes or None]: messages of the peer, oldest first
         self._quiet = []  # mids of our NON messages that a RST may still be about
 
     def busy(self) -> bool:
@@ -97,12 +96,17 @@ class Exchange:
         except FormatError:
             self.malformed += 1
             return None
-        if message.is_request():
-            return self._request(message, now)
         if message.kind == CON and message.code == EMPTY:
             self._send_empty(RST, message.mid)  # a CoAP ping (RFC 7252 §4.3)
             return None
-        return self._answer(message, now)
+        if message.kind in (ACK, RST):
+            return self._settled(message)
+        if self._repeated(message, now):
+            return None
+        if message.is_request():
+            self._remember(message.mid, now, None)
+            return (REQUEST, message)
+        return self._separate(message, now)
 
     def respond(self, request: Message, code: int, options=(), payload: bytes = b"") -> None:
         """Answers a request: piggybacked for a CON, as a NON of its own for a NON. Repeats of it get the same bytes."""
@@ -113,21 +117,22 @@ class Exchange:
                 entry[2] = raw
         self.out.append(raw)
 
-    def _request(self, message: Message, now: int):
-        if message.kind not in (CON, NON):
-            self.malformed += 1
-            return None
+    def _repeated(self, message: Message, now: int) -> bool:
+        """A message that came before has no second effect: a CON gets the same answer again (RFC 7252 §4.5)."""
         self._answered = [entry for entry in self._answered if now - entry[1] < _LIFETIME]
-        for entry in self._answered:
-            if entry[0] == message.mid:
+        for mid, _, answer in self._answered:
+            if mid == message.mid:
                 self.duplicates += 1
-                if entry[2] is not None and message.kind == CON:
-                    self.out.append(entry[2])
-                return None
-        self._answered = self._answered[1 - _REMEMBERED :] + [[message.mid, now, None]]
-        return (REQUEST, message)
+                if answer is not None and message.kind == CON:
+                    self.out.append(answer)
+                return True
+        return False
 
-    def _answer(self, message: Message, now: int):
+    def _remember(self, mid: int, now: int, answer) -> None:
+        self._answered = self._answered[1 - _REMEMBERED :] + [[mid, now, answer]]
+
+    def _settled(self, message: Message):
+        """An ACK or a RST."""
         pending = self._pending
         ours = pending is not None and pending.mid == message.mid
         if message.kind == RST:
@@ -135,26 +140,37 @@ class Exchange:
                 if ours:
                     self._pending = None
                 return (RESET, message.mid)
-        elif message.kind == ACK:
-            if ours and message.code == EMPTY:
-                if pending.is_request():  # the response comes separately: no more retransmission, but an end
-                    self._left = 0
-                    self._due = now + _SEPARATE
-                    return None
-                self._pending = None
-                return (ACKED, message)
-            if ours and message.token == pending.token:
-                self._pending = None
-                return (RESPONSE, message)
-        elif pending is not None and pending.is_request() and message.token == pending.token and message.code != EMPTY:
-            if message.kind == CON:
-                self._send_empty(ACK, message.mid)
+        elif ours and message.code == EMPTY:
+            if pending.is_request():
+                # The response comes separately: no more retransmission, and an end no later than without this ACK, so
+                # that a short cut stays one.
+                self._due += self._wait * ((2 << self._left) - 2)
+                self._left = 0
+                return None
+            self._pending = None
+            return (ACKED, message)
+        elif ours and message.token == pending.token:
             self._pending = None
             return (RESPONSE, message)
-        elif message.kind == CON:
-            self._send_empty(RST, message.mid)
         self.stray += 1
         return None
 
-    def _send_empty(self, kind: int, mid: int) -> None:
-        self.out.append(encode(Message(kind, EMPTY, mid)))
+    def _separate(self, message: Message, now: int):
+        """A response that is a message of its own (RFC 7252 §5.2.2)."""
+        pending = self._pending
+        if pending is None or not pending.is_request() or message.token != pending.token:
+            if message.kind == CON:
+                self._send_empty(RST, message.mid)
+            self.stray += 1
+            return None
+        answer = None
+        if message.kind == CON:
+            answer = self._send_empty(ACK, message.mid)
+        self._remember(message.mid, now, answer)
+        self._pending = None
+        return (RESPONSE, message)
+
+    def _send_empty(self, kind: int, mid: int) -> bytes:
+        raw = encode(Message(kind, EMPTY, mid))
+        self.out.append(raw)
+        return raw

@@ -209,13 +209,37 @@ def test_a_response_that_overtakes_its_acknowledgement_counts():
     assert exchange.receive(empty(m.ACK, 7), 60) is None and exchange.stray == 1
 
 
-def test_nothing_is_sent_again_after_an_empty_acknowledgement():
+def test_a_repeated_separate_response_is_acknowledged_again_and_not_told_again():
+    # RFC 7252 §4.5: our ACK was lost; a RST would tell the platform that we know nothing of it
     exchange = fresh()
     exchange.send(request(7, b"\x07"), 0)
+    response = raw(m.CON, m.CHANGED, 900, b"\x07")
+    exchange.receive(response, 100)
     sent(exchange)
-    exchange.receive(empty(m.ACK, 7), 100)
-    times, (event, end) = run_out(exchange)
-    assert times == [] and event == (x.TIMEOUT, 7)
+    for now in (2100, 6100, 100 + LIFETIME - 1):
+        assert exchange.receive(response, now) is None and sent(exchange) == [empty(m.ACK, 900)]
+    assert exchange.duplicates == 3 and exchange.stray == 0
+
+
+def test_an_empty_acknowledgement_stops_retransmission_and_moves_the_end_nowhere():
+    for bounds, end in (((), 62000), ((1600, 1), 4800)):  # CoAP's own, and a short cut's
+        for acknowledged in ((100,), (100, 4000, 4700)):  # repeated by the network: no later end
+            exchange = fresh()
+            exchange.send(request(7, b"\x07"), 0, *bounds)
+            sent(exchange)
+            for now in acknowledged:
+                assert exchange.receive(empty(m.ACK, 7), now) is None
+            assert run_out(exchange) == ([], ((x.TIMEOUT, 7), end))
+
+
+def test_an_empty_acknowledgement_of_a_retransmission_moves_the_end_nowhere():
+    exchange = fresh()
+    exchange.send(request(7, b"\x07"), 0)
+    exchange.poll(2000)
+    exchange.poll(6000)
+    sent(exchange)
+    exchange.receive(empty(m.ACK, 7), 6050)
+    assert run_out(exchange) == ([], ((x.TIMEOUT, 7), 62000))
 
 
 # what the peer begins
