@@ -52,14 +52,13 @@ class Exchange:
     def send(self, message: Message, now: int, timeout: int = 0, retries: int = -1) -> None:
         """Sends a CON (tracked until an event names its end) or a NON. `timeout` (ms) and `retries` bound a short cut
         where CoAP's own 62-93 s with the radio on would be a waste."""
+        if message.kind == CON and self._pending is not None:
+            raise RuntimeError("NSTART: a confirmable message is outstanding")
         raw = encode(message)
         self.out.append(raw)
         if message.kind != CON:
-            if message.kind == NON:
-                self._quiet = self._quiet[-3:] + [message.mid]
+            self._quiet = self._quiet[-3:] + [message.mid]
             return
-        if self._pending is not None:
-            raise RuntimeError("NSTART: a confirmable message is outstanding")
         self._pending = message
         self._pending_raw = raw
         self._left = self.retries if retries < 0 else retries

@@ -145,6 +145,20 @@ def test_a_non_is_sent_once():
     assert len(sent(exchange)) == 1 and not exchange.busy() and exchange.deadline() is None
 
 
+def test_one_confirmable_message_is_outstanding_and_a_second_puts_nothing_on_the_wire():
+    # NSTART = 1, RFC 7252 §4.7
+    exchange = fresh()
+    exchange.send(report(7), 0)
+    sent(exchange)
+    try:
+        exchange.send(report(8), 10)
+    except RuntimeError:
+        assert sent(exchange) == [] and exchange.deadline() == 2000
+        assert exchange.receive(empty(m.ACK, 7), 20)[0] == x.ACKED
+        return
+    raise AssertionError("two confirmable messages were outstanding")
+
+
 # answers to ours
 
 
