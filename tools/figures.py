@@ -122,6 +122,7 @@ def result(run: Run) -> dict[str, Any]:
         "wire_bytes_per_command": round(command_size / commands, 1) if verdict.commands_answered else None,
         "connected_ms_per_report": _mean([wake.connected_ms for wake in wakes], 0),
         "charge_mc_per_report": _mean([wake.charge_mc for wake in wakes], 3),
+        "flash_programs_per_wake": _mean([wake.flash_programs for wake in wakes], 1),
         "heap_peak_bytes": module.heap_peak - empty if empty is not None else None,
         "trace_sha256": run.network.trace_sha256(),
         "error": error(run, verdict),

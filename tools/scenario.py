@@ -75,6 +75,7 @@ class Wake:
     end_mark: int = 0
     connected_ms: int = 0
     charge_mc: float = 0.0
+    flash_programs: int = 0
 
 
 @dataclass
@@ -178,7 +179,7 @@ async def _wakes(loop: WorldLoop, run: Run) -> None:
             end = await asyncio.wait_for(module.power_on(reason), patience)
         except asyncio.TimeoutError:
             raise ScenarioError("no-psm", f"wake {len(run.wakes) + 1} never ended in PSM", _psm_hint(run)) from None
-        wake.ended, wake.end_mark = loop.time(), run.network.mark()
+        wake.ended, wake.end_mark, wake.flash_programs = loop.time(), run.network.mark(), module.programs
         after = run.ledger()
         wake.connected_ms = after["connected_ms"] - before["connected_ms"]
         wake.charge_mc = round(after["charge_mc"] - before["charge_mc"] - (after["psm_mc"] - before["psm_mc"]), 3)

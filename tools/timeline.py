@@ -103,6 +103,7 @@ def summary(console: Console, result: dict, verdict: Verdict, days: float, secon
     row("bytes per report, IP and UDP included", result["wire_bytes_per_report"])
     row("radio connected per report", _unit(result["connected_ms_per_report"], "ms"))
     row("charge per report (estimate)", _unit(result["charge_mc_per_report"], "mC"))
+    row("flash programs per resumed wake", result["flash_programs_per_wake"])
     row("live heap at the peak", _unit(result["heap_peak_bytes"], "bytes"))
     console.print(table)
     if result["error"] is None:
