@@ -19,9 +19,9 @@ PAYLOAD_LIMIT = const(512)  # bytes an uplink should not exceed (ctwing.md §2.5
 
 _HEADER = ">HII"  # body length, CRC-32 of id and body, id
 _HEADER_SIZE = const(10)
+_SHORTEST = const(12)  # bytes of a frame: the header and "{}"
 _BODY_LIMIT = const(1200)  # a longer frame is damage, not an entry
 _DEAD_LIMIT = const(4096)  # bytes of consumed frames tolerated before the log is rewritten: one littlefs block
-_NO_SPACE = const(28)
 
 
 class TooLong(ValueError):
@@ -43,12 +43,14 @@ class Outbox:
         self._dead = 0  # bytes of consumed ones before them
         self.waiting = 0
         self.damaged = 0  # 1 when a damaged tail was found at start
+        self._ragged = False  # the log's end cannot be appended to
         self._recover()
 
     def put(self, entry: dict, size: int = 0) -> int:
         """Stores an entry and returns its id. `size` is the length of its payload in bytes.
 
-        Raises TooLong (over PAYLOAD_LIMIT: nothing stored) or OSError where flash refuses even after dropping."""
+        Raises TooLong (over PAYLOAD_LIMIT) or OSError (28: flash full); nothing is stored then. A full flash drops
+        nothing: what waits is worth no less than one entry more, and makes room when it has been delivered."""
         body = ujson.dumps(entry).encode()
         if size > PAYLOAD_LIMIT or len(body) > _BODY_LIMIT:
             raise TooLong("payload of %d bytes, at most %d can be sent" % (max(size, len(body)), PAYLOAD_LIMIT))
@@ -56,13 +58,14 @@ class Outbox:
         frame = _frame(number, body)
         if self._alive + len(frame) > self.limit:
             self._make_room(len(frame))
+        if self._ragged:
+            self._compact()
         try:
-            self._append(frame)
-        except OSError as error:
-            if error.args[0] != _NO_SPACE or not self.waiting:
-                raise
-            self._make_room(self.limit // 2)
-            self._append(frame)
+            with open(self._log, "ab") as file:
+                file.write(frame)
+        except OSError:
+            self._ragged = (_size(self._log) or 0) != self._alive + self._dead
+            raise
         self._next = number + 1
         self._account(number, len(frame))
         return number
@@ -89,9 +92,8 @@ class Outbox:
 
     def consume(self, batch: list) -> None:
         """Removes the entries of a batch, durably. The batch must be the oldest waiting ones, as `batch` gave them."""
-        if not batch:
-            return
-        self._advance(batch[-1][0] + 1)
+        if batch:
+            self._advance(max(self._head, batch[-1][0] + 1))
 
     def _recover(self) -> None:
         """Finds what is waiting. A damaged tail is cut off, so that what is put next can be read again."""
@@ -104,9 +106,14 @@ class Outbox:
         for number, length, _ in self._frames(False):
             self._account(number, length)
             self._next = max(self._next, number + 1)
-        if size is not None and size != self._alive + self._dead:
+        lost = (size or 0) - self._alive - self._dead
+        if lost:
             self.damaged = 1
-            self._compact()
+            self._ragged = True
+            # What is lost may have been sent: its ids stay used, as many as there can have been.
+            self._next += lost // _SHORTEST + 1
+            self._save()
+            self._try_compact()
 
     def _advance(self, head: int) -> None:
         """Entries below `head` are gone when this returns."""
@@ -124,7 +131,7 @@ class Outbox:
             discard(self._log)  # after the record: the other way round a cut would free ids that were used
             self._dead = 0
         elif self._dead > _DEAD_LIMIT:
-            self._compact()
+            self._try_compact()
 
     def _make_room(self, size: int) -> None:
         """Drops the oldest entries until `size` bytes fit."""
@@ -149,10 +156,14 @@ class Outbox:
                     file.write(_frame(number, body))
         replace(aside, self._log)
         self._dead = 0
+        self._ragged = False
 
-    def _append(self, frame: bytes) -> None:
-        with open(self._log, "ab") as file:
-            file.write(frame)
+    def _try_compact(self) -> None:
+        """Where the flash has no room for it now, a later time will do: nothing depends on it."""
+        try:
+            self._compact()
+        except OSError:
+            discard(self._log + ".new")
 
     def _account(self, number: int, size: int) -> None:
         if number < self._head:
