@@ -24,7 +24,8 @@ class Exchange:
 
     `next_mid()` gives a message id that was never used before in EXCHANGE_LIFETIME; `jitter` is a factor 256-384 in
     1/256 (ACK_RANDOM_FACTOR 1 to 1.5); `timeout` is ACK_TIMEOUT in ms, `retries` is MAX_RETRANSMIT.
-    Counters: `malformed`, `duplicates`, `retransmitted`, `stray` (answers to nothing of ours).
+    Counters: `malformed`, `duplicates`, `retransmitted`, `stray` (answers to nothing of ours, and what RFC 7252
+    §5.4.1 has us reject).
     """
 
     def __init__(self, next_mid, jitter: int = 320, timeout: int = 2000, retries: int = 4) -> None:
@@ -102,7 +103,7 @@ class Exchange:
             return self._settled(message)
         if self._repeated(message, now):
             return None
-        if message.is_request():
+        if message.is_request() and not (message.kind == NON and message.critical()):
             self._remember(message.mid, now, None)
             return (REQUEST, message)
         return self._separate(message, now)
@@ -148,7 +149,7 @@ class Exchange:
                 return None
             self._pending = None
             return (ACKED, message)
-        elif ours and message.token == pending.token:
+        elif ours and self._answers(message):
             self._pending = None
             return (RESPONSE, message)
         self.stray += 1
@@ -156,8 +157,7 @@ class Exchange:
 
     def _separate(self, message: Message, now: int):
         """A response that is a message of its own (RFC 7252 §5.2.2)."""
-        pending = self._pending
-        if pending is None or not pending.is_request() or message.token != pending.token:
+        if not self._answers(message):
             if message.kind == CON:
                 self._send_empty(RST, message.mid)
             self.stray += 1
@@ -168,6 +168,14 @@ class Exchange:
         self._remember(message.mid, now, answer)
         self._pending = None
         return (RESPONSE, message)
+
+    def _answers(self, message: Message) -> bool:
+        """It answers our request. A response with an unknown critical option is rejected (RFC 7252
+        §5.4.1)."""
+        ours = self._pending
+        if ours is None or not ours.is_request() or message.is_request():
+            return False
+        return message.token == ours.token and not message.critical()
 
     def _send_empty(self, kind: int, mid: int) -> bytes:
         raw = encode(Message(kind, EMPTY, mid))
