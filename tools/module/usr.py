@@ -117,8 +117,8 @@ class Usr:
         """`encoding=` is accepted and ignored (quecpython.md §1.2)."""
         flags: str | int = mode
         if "a" in mode:  # MicroPython creates the file, littlefs-python does not
-            flag = lfs.LFSFileFlag
-            flags = int(flag.creat | flag.append | (flag.rdonly | flag.wronly if "+" in mode else flag.wronly))
+            flag = {entry.name: int(entry) for entry in lfs.LFSFileFlag}
+            flags = flag["creat"] | flag["append"] | flag["wronly"] | (flag["rdonly"] if "+" in mode else 0)
         return File(self, self.do(lfs.file_open, self.inner(path), flags, ENCODING), "b" in mode)
 
 

@@ -106,12 +106,15 @@ class WorldLoop(asyncio.SelectorEventLoop):
         """What `hold` announced has answered."""
         self.jump.busy -= 1
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
         """As asyncio's, but timers of the same instant run in the order in which they were set."""
-        self._check_closed()
-        timer = _Timer(when, callback, args, self, context)
+        loop: Any = self  # asyncio's own list of timers, the same since Python 3.7
+        loop._check_closed()
+        timer: Any = _Timer(when, callback, args, self, context)
         timer.order = (round(when * 1e6), next(self._orders))
-        heapq.heappush(self._scheduled, timer)
+        heapq.heappush(loop._scheduled, timer)
         timer._scheduled = True
         return timer
 
