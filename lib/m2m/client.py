@@ -1,14 +1,14 @@
 """A LwM2M 1.0 client towards one server: register, update, deregister, notify, and the server's requests. No I/O.
 
-Above it is a session that owns socket and clock; below it `coap.exchange`. `receive` and `poll` return one event or None:
-what happened to our own message, or what the server did.
+Above it is a session that owns socket and clock; below it `coap.exchange`. `receive` and `poll` return one event or
+None: what happened to our own message, or what the server did.
 """
 
 from micropython import const
 
 from coap import exchange as x
 from coap import message as m
-from m2m.objects import DOWNLINK, LINKS, UPLINK
+from m2m.objects import DOWNLINK, LINKS, UPLINK, known
 
 # Events are tuples that begin with one of these.
 REGISTERED = const(1)  # (REGISTERED,): `location` is set
@@ -27,9 +27,9 @@ _DOWNLINK_LIMIT = const(1024)  # bytes (ctwing.md §2.5)
 
 
 class Client:
-    """`exchange` is a coap.exchange.Exchange, `tree` a m2m.objects.Tree. `keep(payload)` stores a downlink durably before it
-    is acknowledged, and returns the CoAP code to answer with, 2.04 if it is stored. `location` ("rd/…") and `tokens` ({path: token}) are the
-    registration; a session may restore both."""
+    """`exchange` is a coap.exchange.Exchange, `tree` a m2m.objects.Tree. `keep(payload)` stores a downlink durably
+    before it is acknowledged, and returns the CoAP code to answer with, 2.04 if it is stored. `location` ("rd/…") and
+    `tokens` ({path: token}) are the registration; a session may restore both."""
 
     def __init__(self, exchange, tree, keep) -> None:
         self.exchange = exchange
@@ -59,14 +59,14 @@ class Client:
         """Deregister (§5.3.3)."""
         self._request(DEREGISTERED, m.DELETE, m.path_options(m.URI_PATH, self.location), b"", now, timeout, retries)
 
-    def notify(self, now: int, payload: bytes, sequence: int, confirm: bool = True, timeout: int = 0, retries: int = -1) -> None:
-        """A report on 19/0/0 (ctwing.md §2.3) under the server's observation; `sequence` is its Observe number, 24 bits and
-        growing (RFC 7641 §4.4). Raises KeyError while the server does not observe it."""
+    def notify(self, now: int, payload: bytes, sequence: int, confirm: bool = True) -> None:
+        """A report on 19/0/0 (ctwing.md §2.3) under the server's observation; `sequence` is its Observe number, 24 bits
+        and growing (RFC 7641 §4.4). Raises KeyError while the server does not observe it."""
         options = [(m.OBSERVE, m.uint(sequence & 0xFFFFFF)), (m.CONTENT_FORMAT, m.uint(m.OPAQUE))]
         mid = self.exchange.next_mid()
         message = m.Message(m.CON if confirm else m.NON, m.CONTENT, mid, self.tokens[UPLINK], options, payload)
         self._doing = DELIVERED
-        self.exchange.send(message, now, timeout, retries)
+        self.exchange.send(message, now)
 
     def receive(self, data: bytes, now: int):
         """Takes a datagram; returns an event or None."""
@@ -76,7 +76,7 @@ class Client:
         """Retransmits what is due; returns an event or None."""
         return self._event(self.exchange.poll(now))
 
-    def _request(self, doing: int, code: int, options: list, payload: bytes, now: int, timeout: int, retries: int) -> None:
+    def _request(self, doing: int, code: int, options: list, payload: bytes, now: int, timeout: int, retries: int):
         mid = self.exchange.next_mid()
         # One byte of token: an answer is matched by message id as well, and only one request is outstanding.
         message = m.Message(m.CON, code, mid, bytes([mid & 0xFF]), options, payload)
@@ -121,13 +121,11 @@ class Client:
         elif request.code == m.PUT and path == DOWNLINK:
             return self._written(request)
         else:
-            code, _, _ = self.tree.read(path)
-            known = code != m.NOT_FOUND or path == DOWNLINK
-            self.exchange.respond(request, m.METHOD_NOT_ALLOWED if known else m.NOT_FOUND)
+            self.exchange.respond(request, m.METHOD_NOT_ALLOWED if known(path) else m.NOT_FOUND)
         return (ASKED, path)
 
     def _read(self, request, path: str):
-        code, form, payload = self.tree.read(path)
+        code, form, payload = self.tree.read(path, request.uint(m.ACCEPT))
         options = [] if form is None else [(m.CONTENT_FORMAT, m.uint(form))]
         observe = request.uint(m.OBSERVE)
         event = (ASKED, path)

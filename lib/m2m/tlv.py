@@ -17,6 +17,11 @@ def multiple(number: int, values) -> bytes:
     return _entry(_MULTIPLE, number, b"".join([_entry(_INSTANCE, i, _body(v)) for i, v in enumerate(values)]))
 
 
+def instance(number: int, resources: bytes) -> bytes:
+    """An object instance that holds these resources (type bits 00)."""
+    return _entry(0, number, resources)
+
+
 def _body(value) -> bytes:
     if isinstance(value, str):
         return value.encode()
