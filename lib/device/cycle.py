@@ -80,6 +80,7 @@ class Cycle:
         self._tried = {}
         self._session = None
         self._until = 0
+        self._sampled = 0  # ms since power-on at which the last SAMPLE began
 
     def run(self) -> None:
         """Walks the table until the power goes; returns only where there is nothing to run on."""
@@ -128,6 +129,7 @@ class Cycle:
         return "ready"
 
     def _sample(self) -> str:
+        self._sampled = self.clock.now()
         now = self._take_readings()
         interval = self.settings.values["report.interval"]
         self._tried = {}
@@ -229,26 +231,23 @@ class Cycle:
     def _sleep(self) -> str:
         self.health.save()
         values = self.settings.values
-        now = self.clock.unix()
-        until = self.readings.next(now, values["report.interval"]) if now else values["report.interval"]
         if values["power.mode"] == "psm":
             self._power_down(values["power.active"])
-        while True:
-            left = until - self.clock.unix() if now else until
-            if left <= 0:
-                return "woke without a boot"
+        # Wakes are an interval apart as they are from PSM, whatever is due then and whatever the time of day says.
+        until = self._sampled + 1000 * values["report.interval"]
+        left = until - self.clock.now()
+        while left > 0:
             self.boot.feed()
-            nap = min(left, _NAP)
-            self.clock.sleep(nap * 1000)
-            if not now:
-                until -= nap
+            self.clock.sleep(min(left, 1000 * _NAP))
+            left = until - self.clock.now()
+        return "woke without a boot"
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _take_readings(self) -> int:
         """Takes what is due; returns the time, 0 while unknown."""
         now, stamp = self._stamp()
-        due = self.readings.due(now, self.settings.values["report.interval"])
+        due = self.readings.due(now, stamp["u"], self.settings.values["report.interval"])
         if due:
             count = self.readings.take(due, now, stamp, self.outbox)
             _log.info("%d readings due, %d entries, %d waiting", len(due), count, self.outbox.waiting)
@@ -281,13 +280,12 @@ class Cycle:
             when = entry["t"]
             if not when and now and entry.get("b") == self.boots:
                 when = now - (stamp["u"] - entry["u"]) // 1000  # taken in this wake, before the network told the time
-            part = readings.payload(number, entry, when)
+            part = readings.payload(number, entry, when).encode()
             if parts and total + len(part) + 1 > PAYLOAD_LIMIT:
                 break
             parts.append(part)
             total += len(part) + 1
-        text = parts[0] if len(parts) == 1 else "[" + ",".join(parts) + "]"
-        return batch[: len(parts)], text.encode()
+        return batch[: len(parts)], parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]"
 
     def _stamp(self):
         """(Unix time or 0, what tells the time later where it is 0)."""

@@ -25,6 +25,7 @@ class Health:
         self.not_before = saved.get("not_before", 0)  # Unix time before which the platform is not tried again
         self.fault = saved.get("fault", 0)
         self._written = dict(saved)
+        self.counters = dict(self.counters)  # not the one just noted as written
 
     def reason_text(self) -> str:
         """The reset reason in words (quecpython.md §3.6)."""
@@ -38,6 +39,13 @@ class Health:
         """A user's function raised: counted, logged, and the device goes on."""
         self.count(what + "_failed")
         _log.error("%s %s failed: %r", what, which, error)
+
+    def write(self, record, value: dict, what: str) -> None:
+        """Saves what can be done without for a while: where the flash refuses it is counted, and the wake goes on."""
+        try:
+            record.save(value)
+        except OSError as error:
+            self.failed("flash", what, error)
 
     def faulted(self, fault) -> None:
         """A fault of the link or session."""
@@ -60,7 +68,7 @@ class Health:
             "fault": self.fault,
         }
         if state != self._written:
-            self._record.save(state)
+            self.write(self._record, state, "health")
             self._written = state
 
 

@@ -10,8 +10,11 @@ A reading that raises is skipped and counted; the others are taken. Nothing here
 import ujson
 from micropython import const
 
+from store.outbox import PAYLOAD_LIMIT, TooLong
+
 DATA_REPORT = const(1)  # service ids of AEP's standard water meter (ctwing.md §2.6)
 SIGNAL_REPORT = const(2)
+RESERVED = ("taskId", "serviceId", "id", "t", "act_result", "reason")  # of an uplink: no field may be called so
 
 _declared = []
 
@@ -37,6 +40,10 @@ def reading(*fields: str, every: int = 0, digits: int = 0, service: int = 1):  #
     network is there, and at the next wake. `every` in seconds: it is taken at the first wake after that time, 0 at
     every wake. `service` is the report's service id."""
 
+    for field in fields:
+        if field in RESERVED or [row for row in _declared if row[3] == service and field in row[0]]:
+            raise ValueError("reading %s: the name is taken" % field)
+
     def declare(function):
         _declared.append((fields, every, digits, service, function))
         return function
@@ -45,75 +52,110 @@ def reading(*fields: str, every: int = 0, digits: int = 0, service: int = 1):  #
 
 
 class Readings:
-    """Takes what is due. `record` (a store.record.Record) keeps when each was last taken; `health` counts failures."""
+    """Takes what is due. `record` (a store.record.Record) keeps when each was last taken, as Unix time, 0 where that
+    was unknown; `health` counts failures."""
 
     def __init__(self, record, health) -> None:
         self._record = record
         self._health = health
         self._last = record.load() or {}
+        self._up = {}  # {key: ms since power-on} of those taken in this power-on
 
-    def due(self, now: int, interval: int) -> list:
-        """The declared readings to take at `now` (Unix seconds, 0: unknown) when wakes are `interval` s apart. A wake
-        may come a little early, so a tenth of the interval counts as due."""
+    def due(self, now: int, up: int, interval: int) -> list:
+        """The declared readings to take at `now` (Unix seconds, 0: unknown), `up` ms after power-on, when wakes are
+        `interval` s apart. A wake may come a little early, so a tenth of the interval counts as due.
+
+        What was taken before this power-on is due as well where the time is unknown: rather too often than never."""
         out = []
         for index, row in enumerate(_declared):
-            last = self._last.get(_key(row), 0)
-            after = last + max(row[1], interval) - interval // 10
-            if _key(row) not in self._last or (now and now >= after) or now < last:
+            key = _key(row)
+            wait = max(row[1], interval) - interval // 10
+            last = self._last.get(key, 0)
+            late = not now or now >= last + wait or now < last
+            if key in self._up:
+                late = up - self._up[key] >= wait * 1000
+            if late:
                 out.append(index)
         return out
 
-    def next(self, now: int, interval: int) -> int:
-        """Unix time of the next reading, counted from `now`."""
-        lasts = [self._last.get(_key(row), 0) + max(row[1], interval) for row in _declared]
-        return max(now + 1, min(lasts)) if lasts else now + interval
-
     def take(self, indices: list, now: int, stamp: dict, outbox) -> int:
-        """Takes these readings and stores them, one entry per service; returns the number of entries. One that raises
-        or has no value stays due. `stamp` is added to each entry: what tells its time later when `now` is 0."""
+        """Takes these readings and stores them, one entry per service where they fit; returns the number of entries.
+        One that raises, has no value or cannot be stored stays due. `stamp` is added to each entry, with "u", the ms
+        since power-on: what tells its time later when `now` is 0."""
         services = {}
-        taken = []
         for index in indices:
-            fields, _, digits, service, function = _declared[index]
-            try:
-                values = function()
-                if values is None:
-                    continue
-                if len(fields) == 1:
-                    values = (values,)
-                pairs = [[f, literal(v, digits)] for f, v in zip(fields, values) if v is not None]  # noqa: B905
-            except Exception as error:  # dialect: broad - app.py is the user's
-                self._health.failed("reading", fields[0], error)
-                continue
-            taken.append(index)
-            services.setdefault(service, []).extend(pairs)
-        count = 0
-        for service in sorted(services):
-            pairs = services[service]
+            row = _declared[index]
+            pairs = self._ask(row)
             if pairs:
-                entry = dict(stamp)
-                entry.update({"s": service, "t": now, "f": pairs})
-                outbox.put(entry, size(entry))
-                count += 1
-        if taken:
-            for index in taken:
-                self._last[_key(_declared[index])] = now
-            self._record.save(self._last)
+                services.setdefault(row[3], []).append((row, pairs))
+        count = 0
+        stored = []
+        for service in sorted(services):
+            asked = services[service]
+            while asked:
+                fit, entry = _fit(asked, {"s": service, "t": now}, stamp)
+                if self._put(entry, asked[0], outbox):
+                    count += 1
+                    stored.extend(asked[:fit])
+                asked = asked[fit:]
+        for row, _ in stored:
+            self._last[_key(row)] = now
+            self._up[_key(row)] = stamp["u"]
+        if stored:
+            self._health.write(self._record, self._last, "readings")
         return count
 
     def settle(self, now: int) -> None:
         """The time has become known: what was taken before, in this wake, counts as taken now."""
-        unset = [key for key, when in self._last.items() if not when]
+        unset = [key for key in self._up if not self._last[key]]
         for key in unset:
             self._last[key] = now
         if unset:
-            self._record.save(self._last)
+            self._health.write(self._record, self._last, "readings")
+
+    def _ask(self, row: tuple) -> list:
+        """The fields of one reading as [name, JSON text]; [] where there is no value."""
+        fields, _, digits, _, function = row
+        try:
+            values = function()
+            if values is None:
+                return []
+            if len(fields) == 1:
+                values = (values,)
+            elif not isinstance(values, (tuple, list)) or len(values) != len(fields):
+                raise ValueError("not a tuple of %d values" % len(fields))
+            return [[fields[i], literal(values[i], digits)] for i in range(len(fields)) if values[i] is not None]
+        except Exception as error:  # dialect: broad - app.py is the user's
+            self._health.failed("reading", fields[0], error)
+            return []
+
+    def _put(self, entry: dict, first: tuple, outbox) -> bool:
+        try:
+            outbox.put(entry, size(entry))
+        except (TooLong, OSError) as error:
+            self._health.failed("reading", first[0][0][0], error)
+            return False
+        return True
+
+
+def _fit(asked: list, head: dict, stamp: dict):
+    """(count, entry): as many of these readings as one payload takes, at least one."""
+    count = len(asked)
+    while True:
+        entry = dict(stamp)
+        entry.update(head)
+        entry["f"] = [pair for _, pairs in asked[:count] for pair in pairs]
+        if count == 1 or size(entry) <= PAYLOAD_LIMIT:
+            return count, entry
+        count -= 1
 
 
 def literal(value, digits: int) -> str:
     """A value as JSON. Text, not a number, from here on: both ends then agree on every digit."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int) and not digits:
+        return "%d" % value
     if isinstance(value, (int, float)):
         text = "%.*f" % (digits, value)
         if "n" in text:  # nan, inf
@@ -126,7 +168,7 @@ def literal(value, digits: int) -> str:
 
 def size(entry: dict) -> int:
     """Bytes of the entry as a payload, at most: with the largest id and time."""
-    return len(payload(4294967295, entry, 4294967295))
+    return len(payload(4294967295, entry, 4294967295).encode())
 
 
 def payload(number: int, entry: dict, when: int) -> str:

@@ -27,7 +27,7 @@ def iccid() -> str:
 
 def model() -> str:
     """The module's model, e.g. EC800E: uname()[1] is "nodename=…" (quecpython.md §1.6)."""
-    return uos.uname()[1].split("=", 1)[1]
+    return uos.uname()[1].split("=", 1)[-1]
 
 
 def firmware() -> str:
