@@ -1,0 +1,394 @@
+# runs in: cpython, vm, old
+"""The LwM2M client on the wire: registration, observation, reports, downlinks, and what it refuses.
+
+The platform's messages are ctwing.md §7.6's. Ours differ from that table where the test says so: a token is the low
+byte of its message id, and Register lists object 4.
+"""
+
+from ubinascii import hexlify, unhexlify
+
+from coap import exchange as x
+from coap import message as m
+from m2m import client as c
+from m2m import objects
+
+IMEI = "868543060974334"
+TOKEN = unhexlify("2d82e7f5")
+OBSERVE = unhexlify("4401ad092d82e7f56052313901300130612a")
+CREATED = "6141362222" + "8272640d02383638353433303630393734333334"  # the vector's with our token
+
+
+class Rig:
+    """A client, what it stored, and the code its store answers with."""
+
+    def __init__(self, mid=0x3622):
+        self.mid = mid - 1
+        self.kept = []
+        self.code = m.CHANGED
+        self.values = []
+        self.exchange = x.Exchange(self.next_mid, 256)
+        self.client = c.Client(self.exchange, objects.Tree(self.value), self.keep)
+
+    def next_mid(self):
+        self.mid += 1
+        return self.mid
+
+    def value(self, number, resource):
+        self.values.append((number, resource))
+        return {(3, 0): "Quectel", (4, 0): None, (4, 8): 94537995}.get((number, resource))
+
+    def keep(self, payload):
+        self.kept.append(payload)
+        return self.code
+
+    def sent(self):
+        out = [hexlify(data).decode() for data in self.exchange.out]
+        del self.exchange.out[:]
+        return out
+
+    def receive(self, data, now=1):
+        return self.client.receive(unhexlify(data) if isinstance(data, str) else data, now)
+
+    def answer(self, code, options=()):
+        """The platform's piggybacked answer to what we sent last."""
+        last = m.decode(self.exchange.out.pop())
+        return self.receive(m.encode(m.Message(m.ACK, code, last.mid, last.token, options)))
+
+    def ask(self, code, path, options=(), payload=b"", mid=900, token=b"tk", kind=m.CON):
+        """A request of the platform; returns our event and our answer."""
+        options = m.path_options(m.URI_PATH, path) + list(options)
+        event = self.receive(m.encode(m.Message(kind, code, mid, token, options, payload)))
+        out = self.exchange.out[:]
+        del self.exchange.out[:]
+        assert len(out) <= 1
+        return event, m.decode(out[0]) if out else None
+
+
+def registered():
+    rig = Rig()
+    rig.client.register(0, IMEI, 86400, "U")
+    rig.answer(m.CREATED, m.path_options(m.LOCATION_PATH, "rd/" + IMEI))
+    return rig
+
+
+def observed():
+    rig = registered()
+    rig.receive(OBSERVE)
+    rig.sent()
+    return rig
+
+
+# registration
+
+
+def test_register_is_the_vectors_message_with_our_token_and_our_objects():
+    # ctwing.md §7.6: lwm2m, ep, b, lt in this order; token 22 for 01, and </4/0> among the links
+    rig = Rig()
+    rig.client.register(0, IMEI, 86400, "U")
+    vector = (
+        "4102362222b272641128396c776d326d3d312e300d0565703d38363835343330363039373433333403623d55086c743d3836343030ff"
+    )
+    assert rig.sent() == [vector + hexlify(objects.LINKS).decode()]
+
+
+def test_register_of_a_psm_device_says_queue_mode():
+    # ctwing.md §2.1: UQ for PSM; the vector has b=U
+    rig = Rig()
+    rig.client.register(0, "urn:imei:" + IMEI, 300, "UQ")
+    assert m.decode(rig.exchange.out[0]).all(m.URI_QUERY) == [
+        b"lwm2m=1.0", b"ep=urn:imei:868543060974334", b"b=UQ", b"lt=300",
+    ]  # fmt: skip
+
+
+def test_registered_under_the_path_the_platform_gave():
+    rig = Rig()
+    rig.client.register(0, IMEI, 86400, "U")
+    assert rig.receive(CREATED) == (c.REGISTERED,)
+    assert rig.client.location == "rd/" + IMEI and not rig.exchange.busy()
+
+
+def test_another_path_is_used_as_given():
+    # ctwing.md §2.1: the client must use the returned path
+    rig = Rig()
+    rig.client.register(0, IMEI, 86400, "U")
+    rig.answer(m.CREATED, m.path_options(m.LOCATION_PATH, "rd/5a3f/x"))
+    rig.client.update(10)
+    assert m.decode(rig.exchange.out[0]).all(m.URI_PATH) == [b"rd", b"5a3f", b"x"]
+
+
+def test_a_refusal_is_told_with_its_code():
+    for code in (m.BAD_REQUEST, m.FORBIDDEN, m.PRECONDITION_FAILED, m.UNAVAILABLE):
+        rig = Rig()
+        rig.client.register(0, IMEI, 86400, "U")
+        assert rig.answer(code) == (c.REFUSED, code) and rig.client.location == ""
+
+
+def test_created_without_a_path_is_no_registration():
+    # Xinyi's SDK: error 873 (ctwing.md §2.1)
+    rig = Rig()
+    rig.client.register(0, IMEI, 86400, "U")
+    assert rig.answer(m.CREATED) == (c.REFUSED, m.CREATED)
+    rig.client.register(0, IMEI, 86400, "U")
+    assert rig.answer(m.CHANGED, [(m.LOCATION_PATH, b"rd")]) == (c.REFUSED, m.CHANGED) and rig.client.location == ""
+
+
+def test_registering_anew_ends_the_former_registration():
+    rig = observed()
+    rig.client.register(50, IMEI, 86400, "U")
+    assert rig.client.location == "" and rig.client.tokens == {}
+
+
+def test_update_is_the_vectors_message_where_the_lifetime_changed_and_shorter_where_not():
+    # ctwing.md §7.6 with our token; DESIGN §4: an Update carries only what changed
+    rig = registered()
+    rig.mid = 0x3623
+    rig.client.update(0, 86400)
+    assert rig.sent() == ["4102362424b272640d02383638353433303630393734333334486c743d3836343030"]
+    assert rig.receive("6144362424") == (c.UPDATED,)
+    rig.client.update(100)
+    assert rig.sent() == ["4102362525b272640d02383638353433303630393734333334"]
+
+
+def test_update_of_a_forgotten_registration_is_refused():
+    rig = registered()
+    rig.client.update(0)
+    assert rig.answer(m.NOT_FOUND) == (c.REFUSED, m.NOT_FOUND)
+
+
+def test_update_as_a_short_cut_ends_in_silence_within_its_bounds():
+    rig = registered()
+    rig.client.update(0, 0, 1600, 1)
+    assert rig.client.poll(1599) is None and rig.client.poll(1600) is None
+    assert rig.client.poll(4800)[0] == c.SILENT
+
+
+def test_deregister_is_the_vectors_message_with_our_token():
+    rig = observed()
+    rig.mid = 0x3624
+    rig.client.deregister(0)
+    assert rig.sent() == ["4104362525b272640d02383638353433303630393734333334"]
+    assert rig.receive("6142362525") == (c.DEREGISTERED,)
+    assert rig.client.location == "" and rig.client.tokens == {}
+
+
+# observation and reports
+
+
+def test_observe_is_answered_as_in_the_vector_and_keeps_the_token():
+    rig = registered()
+    assert rig.receive(OBSERVE) == (c.OBSERVED, "19/0/0")
+    assert rig.sent() == ["6445ad092d82e7f560612a"]
+    assert rig.client.tokens == {"19/0/0": TOKEN}
+
+
+def test_a_report_is_the_vectors_notification():
+    # every byte: token of the Observe, Observe 1, Content-Format 42
+    rig = observed()
+    rig.mid = 0x3622
+    rig.client.notify(0, b"helloworld", 1)
+    assert rig.sent() == ["444536232d82e7f56101612aff68656c6c6f776f726c64"]
+    assert rig.receive("60003623") == (c.DELIVERED, 0x3623)
+
+
+def test_a_report_can_be_non_confirmable():
+    rig = observed()
+    rig.client.notify(0, b"x", 1, confirm=False)
+    assert m.decode(rig.exchange.out[0]).kind == m.NON and not rig.exchange.busy()
+
+
+def test_the_observe_number_has_24_bits():
+    # RFC 7641 §4.4
+    rig = observed()
+    rig.client.notify(0, b"x", 0x1000002)
+    assert m.decode(rig.exchange.out[0]).all(m.OBSERVE) == [b"\x02"]
+
+
+def test_a_reset_report_forgets_the_observation_and_says_lost():
+    # RFC 7641 §3.6, ctwing.md §2.3
+    for confirm in (True, False):
+        rig = observed()
+        rig.mid = 0x3622
+        rig.client.notify(0, b"helloworld", 1, confirm)
+        assert rig.receive("70003623") == (c.LOST, 0x3623)
+        assert "19/0/0" not in rig.client.tokens and not rig.exchange.busy()
+        assert rig.client.location, "the registration may still stand; the session decides"
+
+
+def test_nothing_is_reported_without_an_observation():
+    # ctwing.md §2.3: a client with no valid token refuses to send
+    rig = registered()
+    try:
+        rig.client.notify(0, b"x", 1)
+    except KeyError:
+        assert rig.sent() == [] and not rig.exchange.busy()
+        return
+    raise AssertionError("reported under no token")
+
+
+def test_a_report_that_nobody_acknowledges_ends_in_silence_once():
+    rig = observed()
+    rig.client.notify(0, b"x", 1)
+    mid, events = rig.mid, []
+    while rig.exchange.busy():
+        event = rig.client.poll(rig.exchange.deadline())
+        if event:
+            events.append(event)
+    assert events == [(c.SILENT, mid)] and "19/0/0" in rig.client.tokens
+
+
+def test_observing_again_replaces_the_token():
+    rig = observed()
+    event, answer = rig.ask(m.GET, "19/0/0", [(m.OBSERVE, b"")], token=b"new")
+    assert event == (c.OBSERVED, "19/0/0") and rig.client.tokens == {"19/0/0": b"new"}
+    assert answer.uint(m.OBSERVE) == 0
+
+
+def test_cancel_needs_the_observations_token():
+    # RFC 7641 §3.6: a GET with Observe 1; the answer has no Observe
+    rig = observed()
+    event, answer = rig.ask(m.GET, "19/0/0", [(m.OBSERVE, b"\x01")], token=b"other")
+    assert rig.client.tokens == {"19/0/0": TOKEN}
+    event, answer = rig.ask(m.GET, "19/0/0", [(m.OBSERVE, b"\x01")], token=TOKEN, mid=901)
+    assert rig.client.tokens == {} and event == (c.ASKED, "19/0/0")
+    assert answer.code == m.CONTENT and answer.uint(m.OBSERVE) is None
+
+
+def test_object_3_can_be_observed_too():
+    # the platform's first Observe, ctwing.md §2.2
+    rig = registered()
+    event, answer = rig.ask(m.GET, "3/0", [(m.OBSERVE, b"")])
+    assert event == (c.OBSERVED, "3/0") and answer.uint(m.OBSERVE) == 0
+    assert answer.uint(m.CONTENT_FORMAT) == m.TLV and b"Quectel" in answer.payload
+
+
+def test_what_cannot_be_observed_is_read():
+    # RFC 7641 §4.1: the answer then has no Observe option
+    rig = registered()
+    for path in ("4/0/8", "4/0"):
+        event, answer = rig.ask(m.GET, path, [(m.OBSERVE, b"")], mid=900 + len(path))
+        assert event == (c.ASKED, path) and answer.code == m.CONTENT and answer.uint(m.OBSERVE) is None
+    assert rig.client.tokens == {}
+
+
+def test_an_observe_refused_leaves_no_token():
+    rig = registered()
+    event, answer = rig.ask(m.GET, "3/0", [(m.OBSERVE, b""), (m.ACCEPT, m.uint(11543))])
+    assert answer.code == m.NOT_ACCEPTABLE and rig.client.tokens == {} and event == (c.ASKED, "3/0")
+
+
+# downlinks
+
+
+def test_a_downlink_is_stored_and_answered_as_in_the_vector():
+    rig = registered()
+    event = rig.receive("4403ad0b2d82e7f5b2313901310130112aff68656c6c6f776f726c642061636b")
+    assert event == (c.WRITTEN, b"helloworld ack") and rig.kept == [b"helloworld ack"]
+    assert rig.sent() == ["6444ad0b2d82e7f5"]
+
+
+def test_a_downlink_is_stored_before_it_is_answered():
+    rig = registered()
+    waiting = []
+
+    def keep(payload):
+        waiting.append(len(rig.exchange.out))
+        return m.CHANGED
+
+    rig.client.keep = keep
+    rig.ask(m.PUT, "19/1/0", payload=b"x")
+    assert waiting == [0]
+
+
+def test_a_repeated_downlink_is_answered_alike_and_stored_once():
+    rig = registered()
+    first = rig.ask(m.PUT, "19/1/0", payload=b"x")[1]
+    for _ in range(3):
+        event, answer = rig.ask(m.PUT, "19/1/0", payload=b"x")
+        assert event is None and m.encode(answer) == m.encode(first)
+    assert rig.kept == [b"x"]
+
+
+def test_a_downlink_that_is_not_kept_is_answered_with_the_stores_code():
+    rig = registered()
+    for mid, code in ((1, m.BAD_REQUEST), (2, m.UNAVAILABLE)):
+        rig.code = code
+        event, answer = rig.ask(m.PUT, "19/1/0", payload=b"x", mid=mid)
+        assert event == (c.ASKED, "19/1/0") and answer.code == code
+
+
+def test_downlinks_are_opaque_text_or_unnamed():
+    # ctwing.md §2.4: format 42
+    rig = registered()
+    for mid, form in enumerate((None, m.OPAQUE, m.TEXT)):
+        options = [] if form is None else [(m.CONTENT_FORMAT, m.uint(form))]
+        assert rig.ask(m.PUT, "19/1/0", options, b"x", mid)[1].code == m.CHANGED
+    for mid, form in ((10, m.TLV), (11, 50), (12, m.LINK_FORMAT)):
+        answer = rig.ask(m.PUT, "19/1/0", [(m.CONTENT_FORMAT, m.uint(form))], b"x", mid)[1]
+        assert answer.code == m.UNSUPPORTED_FORMAT
+    assert len(rig.kept) == 3
+
+
+def test_a_downlink_ends_at_1024_bytes():
+    # ctwing.md §2.5
+    rig = registered()
+    assert rig.ask(m.PUT, "19/1/0", payload=bytes(1024), mid=1)[1].code == m.CHANGED
+    assert rig.ask(m.PUT, "19/1/0", payload=bytes(1025), mid=2)[1].code == m.REQUEST_TOO_LARGE
+    assert len(rig.kept) == 1
+
+
+# other requests
+
+
+def test_the_platforms_plain_read_is_answered_with_text():
+    # GET 4/0/8, ctwing.md §2.2
+    rig = registered()
+    event, answer = rig.ask(m.GET, "4/0/8")
+    assert event == (c.ASKED, "4/0/8") and answer.kind == m.ACK and answer.token == b"tk"
+    assert (answer.code, answer.options, answer.payload) == (m.CONTENT, [(m.CONTENT_FORMAT, b"")], b"94537995")
+
+
+def test_unknown_paths_are_not_found_whatever_the_method():
+    rig = registered()
+    mid = 0
+    for path in ("5/0/3", "19/2/0", "3/0/4", "", "bs", "19/1/1"):
+        for code in (m.GET, m.POST, m.PUT, m.DELETE):
+            mid += 1
+            assert rig.ask(code, path, mid=mid)[1].code == m.NOT_FOUND, path
+
+
+def test_wrong_methods_are_not_allowed_and_ask_the_device_nothing():
+    # RFC 7252 §5.9.2.6; 5 is FETCH (RFC 8132)
+    rig = registered()
+    del rig.values[:]
+    cases = ((m.POST, "3/0/9"), (m.PUT, "3/0"), (m.DELETE, "3/0"), (m.POST, "19/1/0"), (m.DELETE, "19/1/0"),
+             (m.PUT, "19/0/0"), (m.GET, "19/1/0"), (5, "3/0"), (31, "19/0/0"))  # fmt: skip
+    for mid, (code, path) in enumerate(cases):
+        assert rig.ask(code, path, mid=mid)[1].code == m.METHOD_NOT_ALLOWED, path
+    assert rig.kept == [] and rig.values == []
+
+
+def test_unknown_critical_options_are_bad_options():
+    # RFC 7252 §5.4.1; Block1 is 27 (RFC 7959), If-Match 1
+    rig = registered()
+    for mid, number in enumerate((27, 23, 1, 5, 65001)):
+        event, answer = rig.ask(m.PUT, "19/1/0", [(number, b"\x08")], b"x", mid)
+        assert answer.code == m.BAD_OPTION and event == (c.ASKED, "19/1/0")
+    assert rig.kept == []
+    assert rig.ask(m.PUT, "19/1/0", [(60, b"\x08"), (3, b"host"), (7, b"\x16\x33")], b"x", 99)[1].code == m.CHANGED
+
+
+def test_what_the_platform_asks_while_we_register_is_answered():
+    rig = Rig()
+    rig.client.register(0, IMEI, 86400, "U")
+    rig.sent()
+    assert rig.receive(OBSERVE) == (c.OBSERVED, "19/0/0") and rig.exchange.busy()
+    assert rig.receive(CREATED) == (c.REGISTERED,)
+    assert rig.client.tokens == {"19/0/0": TOKEN}
+
+
+def test_strays_and_rubbish_are_no_events():
+    rig = observed()
+    for data in ("", "ff", "60003623", "70003623", "6144362424", "4000beef", "44450001aabbccdd"):
+        assert rig.receive(data) is None
+    assert rig.sent() == ["7000beef", "70000001"]
+    assert rig.client.tokens == {"19/0/0": TOKEN} and rig.client.location == "rd/" + IMEI
