@@ -14,7 +14,7 @@ from m2m.objects import DOWNLINK, LINKS, UPLINK, known
 REGISTERED = const(1)  # (REGISTERED,): `location` is set
 UPDATED = const(2)  # (UPDATED,)
 DEREGISTERED = const(3)  # (DEREGISTERED,)
-REFUSED = const(4)  # (REFUSED, code): the server answered our request with an error
+REFUSED = const(4)  # (REFUSED, code): the server answered our request with an error, or with a reset (code 0)
 DELIVERED = const(5)  # (DELIVERED, mid): a confirmable notification was acknowledged
 LOST = const(6)  # (LOST, mid): reset: the server does not know this observation (any more)
 SILENT = const(7)  # (SILENT, mid): no answer after the last retransmission
@@ -37,7 +37,8 @@ class Client:
         self.keep = keep
         self.location = ""
         self.tokens = {}
-        self._doing = 0  # the event our outstanding message will end in
+        self._doing = 0  # the event our request will end in
+        self._asked = -1  # and its message id
 
     def register(self, now: int, endpoint: str, lifetime: int, binding: str) -> None:
         """Register (LwM2M 1.0 §5.3.1, ctwing.md §2.1). A former registration of ours ends with it."""
@@ -65,7 +66,6 @@ class Client:
         options = [(m.OBSERVE, m.uint(sequence & 0xFFFFFF)), (m.CONTENT_FORMAT, m.uint(m.OPAQUE))]
         mid = self.exchange.next_mid()
         message = m.Message(m.CON if confirm else m.NON, m.CONTENT, mid, self.tokens[UPLINK], options, payload)
-        self._doing = DELIVERED
         self.exchange.send(message, now)
 
     def receive(self, data: bytes, now: int):
@@ -81,6 +81,7 @@ class Client:
         # One byte of token: an answer is matched by message id as well, and only one request is outstanding.
         message = m.Message(m.CON, code, mid, bytes([mid & 0xFF]), options, payload)
         self._doing = doing
+        self._asked = mid
         self.exchange.send(message, now, timeout, retries)
 
     def _event(self, event):
@@ -94,6 +95,8 @@ class Client:
         if kind == x.ACKED:
             return (DELIVERED, event[1].mid)
         if kind == x.RESET:
+            if event[1] == self._asked:
+                return (REFUSED, m.EMPTY)
             self.tokens.pop(UPLINK, None)
             return (LOST, event[1])
         return (SILENT, event[1])

@@ -155,6 +155,16 @@ def test_update_of_a_forgotten_registration_is_refused():
     assert rig.answer(m.NOT_FOUND) == (c.REFUSED, m.NOT_FOUND)
 
 
+def test_a_reset_request_is_refused_and_costs_no_observation():
+    # RFC 7252 §4.2: a RST says that the message could not be processed; it is about no notification
+    rig = observed()
+    for begin in (rig.client.update, rig.client.deregister):
+        begin(0)
+        rig.sent()
+        assert rig.receive(m.encode(m.Message(m.RST, m.EMPTY, rig.mid))) == (c.REFUSED, m.EMPTY)
+        assert rig.client.tokens == {"19/0/0": TOKEN} and rig.client.location
+
+
 def test_update_as_a_short_cut_ends_in_silence_within_its_bounds():
     rig = registered()
     rig.client.update(0, 0, 1600, 1)
