@@ -106,9 +106,13 @@ class Client:
             return (REFUSED, response.code)
         if self._doing == REGISTERED:
             parts = response.all(m.LOCATION_PATH)
-            if response.code != m.CREATED or not parts:
+            try:
+                location = b"/".join(parts).decode()
+            except UnicodeError:
+                location = ""  # no path that we could give back
+            if response.code != m.CREATED or not location:
                 return (REFUSED, response.code)
-            self.location = b"/".join(parts).decode()
+            self.location = location
         elif self._doing == DEREGISTERED:
             self.location = ""
             self.tokens = {}

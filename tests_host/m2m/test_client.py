@@ -132,6 +132,14 @@ def test_created_without_a_path_is_no_registration():
     assert rig.answer(m.CHANGED, [(m.LOCATION_PATH, b"rd")]) == (c.REFUSED, m.CHANGED) and rig.client.location == ""
 
 
+def test_a_path_that_is_no_text_is_no_registration():
+    for path in (b"\xff\xfe", b"rd\x80", b""):
+        rig = Rig()
+        rig.client.register(0, IMEI, 86400, "U")
+        assert rig.answer(m.CREATED, [(m.LOCATION_PATH, path)]) == (c.REFUSED, m.CREATED)
+        assert rig.client.location == ""
+
+
 def test_registering_anew_ends_the_former_registration():
     rig = observed()
     rig.client.register(50, IMEI, 86400, "U")
