@@ -16,13 +16,15 @@ import ujson
 from micropython import const
 
 from aep.session import BUSY, KEPT, MALFORMED
-from device.readings import literal, size
+from device.readings import RESERVED, literal, size
 from store.outbox import TooLong
 
 _REMEMBERED = const(16)  # task ids
 _QUEUE = const(8)  # commands waiting; AEP's own SDK queues 5 to 20 (ctwing.md §2.5)
 _BYTES = const(6000)  # of the queue on flash; a record ends at 8192
 _ANSWER = const(1000)  # added to the command's service id
+_REASON = const(80)  # bytes of an answer's reason
+_RAW = const(512)  # bytes, the design limit of a downlink (ctwing.md §2.5): the queue's record stays small
 
 _handlers = {}
 _raw = []
@@ -51,10 +53,10 @@ def any_other(function):
 
 
 def one_of(*choices):
-    """A check: the value is one of these."""
+    """A check: the value is one of these, of the same type: true is not 1."""
 
     def check(value):
-        return value in choices
+        return [True for choice in choices if choice == value and type(choice) is type(value)] != []
 
     return check
 
@@ -92,67 +94,93 @@ class Commands:
         if task is not None and (task in self._done or task in [other.get("task") for other in self._queue]):
             self._health.count("command_repeated")
             return KEPT
-        if len(self._queue) >= _QUEUE or len(ujson.dumps(self._queue)) + 2 * len(payload) > _BYTES:
-            self._health.count("command_refused")
+        if len(self._queue) >= _QUEUE or _bytes(self._queue) + _bytes(item) > _BYTES:
+            self._health.count("command_busy")
             return BUSY
-        self._queue.append(item)
-        self._save()
+        try:
+            self._save(self._queue + [item])
+        except OSError as error:  # the platform keeps it and asks again
+            self._health.failed("flash", "command", error)
+            return BUSY
         return KEPT
 
     def waiting(self) -> int:
         """Commands stored and not finished."""
         return len(self._queue)
 
-    def run(self) -> int:
-        """Runs what waits, oldest first; returns the number of answers put into the outbox."""
-        answers = 0
-        while self._queue:
-            item = self._queue[0]
+    def run(self) -> bool:
+        """Runs the oldest that waits; its answer, if any, is in the outbox then. One at a time, so that the watchdog
+        can be fed in between. False where the flash refused: the command stays."""
+        item = self._queue[0]
+        try:
             if "raw" in item:
                 self._run_raw(item)
-            else:
+            elif not self._outbox.holds("task", item["task"]):  # else the power went between answer and end
                 self._run(item)
-                answers += 1
-            self._queue.pop(0)
             if "task" in item:
                 self._done = self._done[1 - _REMEMBERED :] + [item["task"]]
-            self._save()
-        return answers
+            self._queue = self._queue[1:]
+            self._save(self._queue)
+        except OSError as error:
+            self._health.failed("flash", "command", error)
+            return False
+        return True
 
     def _run(self, item: dict) -> None:
         fields, idempotent, function = _handlers.get(item["service"], ({}, False, None))
-        interrupted = item.get("started") and not idempotent
-        if interrupted and self._outbox.holds("task", item["task"]):
-            return  # the power went between the answer and the end of the command
-        item["started"] = 1
-        pairs, why = [], ""
-        if function is None:
-            why = "unknown service"
-        elif interrupted:
+        pairs = []
+        why = "unknown service" if function is None else self._problem(item, fields)
+        if not why and not self._start(item) and not idempotent:
             why = "interrupted"
-        else:
-            why = _problem(fields, item["fields"])
         if why:
             self._health.count("command_refused")
         else:
-            self._save()
-            try:
-                pairs = _pairs(function(**item["fields"]) or {})
-            except Failed as error:
-                self._health.count("command_failed")
-                why = str(error) or "failed"
-            except Exception as error:  # dialect: broad - app.py is the user's
-                self._health.failed("command", str(item["service"]), error)
-                why = "failed"
+            pairs, why = self._call(item, function)
         try:
             self._answer(item, pairs, why)
         except TooLong:
             self._answer(item, [], "answer too long")
 
+    def _start(self, item: dict) -> bool:
+        """Marks the oldest as started, durably; False where it was already: the power went while it ran."""
+        if "started" in item:
+            return False
+        marked = dict(item)
+        marked["started"] = 1
+        self._save([marked] + self._queue[1:])
+        return True
+
+    def _problem(self, item: dict, checks: dict) -> str:
+        """What is wrong with a command's fields, or ""."""
+        given = item["fields"]
+        for name in sorted(checks):
+            if name not in given:
+                return name + " is missing"
+            try:
+                good = checks[name](given[name])
+            except Exception as error:  # dialect: broad - a check may be the user's own
+                self._health.failed("command", str(item["service"]), error)
+                good = False
+            if not good:
+                return name + " is out of range"
+        # Its name is not repeated: it may be anything.
+        return "a field is unknown" if len(given) > len(checks) else ""
+
+    def _call(self, item: dict, function):
+        """(fields of the answer, why it failed or "")."""
+        try:
+            return _pairs(function(**item["fields"]) or {}), ""
+        except Failed as error:
+            self._health.count("command_failed")
+            return [], str(error) or "failed"
+        except Exception as error:  # dialect: broad - app.py is the user's
+            self._health.failed("command", str(item["service"]), error)
+            return [], "failed"
+
     def _answer(self, item: dict, pairs: list, why: str) -> None:
         pairs = pairs + [["act_result", "1" if why else "0"]]
         if why:
-            pairs.append(["reason", ujson.dumps(why[:80])])
+            pairs.append(["reason", ujson.dumps(_cut(why, _REASON))])
         now, entry = self._stamp()
         entry.update({"task": item["task"], "s": item["service"] + _ANSWER, "t": now, "f": pairs})
         self._outbox.put(entry, size(entry))
@@ -160,49 +188,69 @@ class Commands:
     def _run_raw(self, item: dict) -> None:
         if not _raw:
             self._health.count("downlink_unknown")
-            return
-        for function in _raw:
-            try:
-                function(ubinascii.unhexlify(item["raw"]))
-            except Exception as error:  # dialect: broad - app.py is the user's
-                self._health.failed("downlink", "raw", error)
+        elif not self._start(item):
+            self._health.count("downlink_interrupted")
+        else:
+            for function in _raw:
+                try:
+                    function(ubinascii.unhexlify(item["raw"]))
+                except Exception as error:  # dialect: broad - app.py is the user's
+                    self._health.failed("downlink", "raw", error)
 
-    def _save(self) -> None:
-        self._record.save({"queue": self._queue, "done": self._done})
+    def _save(self, queue: list) -> None:
+        """The queue is this when it returns; as before where the flash refuses."""
+        self._record.save({"queue": queue, "done": self._done})
+        self._queue = queue
 
 
 def _parse(payload: bytes):
-    """{"task", "service", "fields"} of a command, {"raw": hex} of anything else, None where a command's frame is
-    wrong."""
-    if payload[:1] == b"{":
+    """{"task", "service", "fields"} of a command, {"raw": hex} of anything else, None where a command's frame is wrong
+    or could not be stored."""
+    if payload.strip()[:1] == b"{":
         try:
             body = ujson.loads(payload)
-        except ValueError:
+        except (ValueError, RuntimeError):  # RuntimeError: nested too deep
             body = None
         if isinstance(body, dict) and "serviceId" in body:
-            task, service = body.pop("taskId", None), body.pop("serviceId")
-            for number in (task, service):
-                if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0x7FFFFFFF:
-                    return None
-            return {"task": task, "service": service, "fields": body}
-    if len(payload) > 512:  # design limit of a downlink (ctwing.md §2.5): the queue's record stays small
+            return _command(body)
+    return {"raw": ubinascii.hexlify(payload).decode()} if len(payload) <= _RAW else None
+
+
+def _command(body: dict):
+    task, service = body.pop("taskId", None), body.pop("serviceId")
+    for number in (task, service):
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0x7FFFFFFF:
+            return None
+    for value in body.values():
+        if isinstance(value, float):
+            if value - value != 0:  # inf, nan: not JSON, so not to be read again
+                return None
+        elif value is not None and not isinstance(value, (int, str)):
+            return None
+    item = {"task": task, "service": service, "fields": body}
+    try:
+        return item if _bytes(item) <= _BYTES else None
+    except ValueError:  # half a surrogate pair is no text
         return None
-    return {"raw": ubinascii.hexlify(payload).decode()}
+
+
+def _bytes(value) -> int:
+    """Length on flash."""
+    return len(ujson.dumps(value).encode())
+
+
+def _cut(text: str, limit: int) -> str:
+    """The text's first `limit` bytes, without half a character: on some images a str is bytes (quecpython.md §1.2)."""
+    raw = text.encode()
+    end = min(limit, len(raw))
+    while 0 < end < len(raw) and raw[end] & 0xC0 == 0x80:
+        end -= 1
+    return raw[:end].decode()
 
 
 def _pairs(reply: dict) -> list:
     """A handler's reply as entry fields; sorted, because MicroPython's dicts keep no order."""
+    for name in reply:
+        if not isinstance(name, str) or name in RESERVED:
+            raise ValueError("an answer's field cannot be called " + repr(name))
     return [[name, literal(reply[name], 3 if isinstance(reply[name], float) else 0)] for name in sorted(reply)]
-
-
-def _problem(checks: dict, fields: dict) -> str:
-    """What is wrong with a command's fields, or ""."""
-    for name in sorted(checks):
-        if name not in fields:
-            return name + " is missing"
-        if not checks[name](fields[name]):
-            return name + " is out of range"
-    for name in sorted(fields):
-        if name not in checks:
-            return name + " is not a field"
-    return ""

@@ -25,8 +25,8 @@ STATES = (
     ("SAMPLE", 60, "readings that are due go into the outbox"),
     ("ATTACH", 250, "SIM, registration, data call, clock"),
     ("OPEN", 150, "the session resumes or registers"),
-    ("DELIVER", 120, "one batch goes up and is consumed once acknowledged"),
-    ("LISTEN", 60, "commands come down, run, and leave answers"),
+    ("DELIVER", 120, "one command runs and leaves its answer, or one batch goes up, consumed once acknowledged"),
+    ("LISTEN", 60, "commands come down and are stored"),
     ("RELEASE", 30, "the session is saved and closed, the radio connection released"),
     ("FAULT", 30, "what went wrong is counted and classed"),
     ("BACK_OFF", 30, "the next try is put off, longer each time"),
@@ -44,7 +44,7 @@ TABLE = (
     ("OPEN", "open", "DELIVER"),
     ("DELIVER", "more", "DELIVER"),
     ("DELIVER", "empty", "LISTEN"),
-    ("LISTEN", "answers", "DELIVER"),
+    ("LISTEN", "commands", "DELIVER"),
     ("LISTEN", "more", "LISTEN"),
     ("LISTEN", "quiet", "RELEASE"),
     ("RELEASE", "released", "SLEEP"),
@@ -173,8 +173,8 @@ class Cycle:
         return "open"
 
     def _deliver(self) -> str:
-        if self.commands.waiting():  # left from before a power cut
-            self.commands.run()
+        if self.commands.waiting() and self.commands.run():
+            return "more"
         batch, payload = self._batch()
         if not batch:
             return "empty"
@@ -193,7 +193,7 @@ class Cycle:
             return "quiet"
         # The window follows what the platform was seen to need, and forgets slowly.
         self._gap = max(self.clock.now() - start, self._gap * 7 // 8)
-        return "answers" if self.commands.run() else "more"
+        return "commands" if self.commands.waiting() else "more"
 
     def _release(self) -> str:
         self._save_session()
