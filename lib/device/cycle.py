@@ -136,7 +136,10 @@ class Cycle:
         upkeep = self.commands.waiting() or self._expires() < now + 2 * interval
         if now and now < self.health.not_before:
             return "nothing to do"
-        return "something to do" if self.outbox.waiting or upkeep else "nothing to do"
+        if not self.outbox.waiting and not upkeep:
+            return "nothing to do"
+        self.settings.begin()
+        return "something to do"
 
     def _attach(self) -> str:
         values = self.settings.values

@@ -8,11 +8,12 @@ trial: used at once, kept once an uplink under it was acknowledged, taken back a
 import ujson
 from micropython import const
 
-from store.record import Record
+from store.record import Record, crc32
 
 CONFIG = "/usr/config.json"
 _STATE = "/usr/state/"
 _TRIAL_WAKES = const(2)
+_LONGEST = const(4096)  # bytes of config.json
 
 # (name, type, unit, lowest or choices, highest, default, what it does). No default: the setting is required.
 TABLE = (
@@ -50,7 +51,7 @@ def check(name: str, value):
         if row[0] == name:
             break
     else:
-        raise BadSetting("%s: there is no such setting" % name)
+        raise BadSetting("%s: there is no such setting" % name[:40])
     kind, unit, low, high = row[1:5]
     if kind == "choice":
         good, wanted = value in low, "one of " + ", ".join(low)
@@ -65,20 +66,24 @@ def check(name: str, value):
     return value
 
 
-def parse(text: str) -> dict:
-    """All settings from a config file's text, defaults filled in. Raises BadSetting."""
+def parse(text) -> dict:
+    """All settings from a config file's bytes, None where there is no file; defaults filled in. Raises BadSetting."""
+    if text is None:
+        raise BadSetting("config.json: missing")
+    if len(text) > _LONGEST:
+        raise BadSetting("config.json: longer than %d bytes" % _LONGEST)
     try:
         given = ujson.loads(text)
-    except ValueError:
+    except (ValueError, RuntimeError):  # RuntimeError: nested too deep
         raise BadSetting("config.json: not valid JSON")
     if not isinstance(given, dict):
         raise BadSetting("config.json: not an object of settings")
     values = defaults()
     for name in sorted(given):
         values[name] = check(name, given[name])
-    for row in TABLE:
-        if row[0] not in values:
-            raise BadSetting("%s: missing; %s" % (row[0], row[6]))
+    problem = _missing(values)
+    if problem:
+        raise BadSetting(problem)
     return values
 
 
@@ -88,71 +93,122 @@ def change(name: str, value) -> None:
 
 
 class Settings:
-    """The settings in force: `values`. `problem` is the message about a broken config.json, or ""."""
+    """The settings in force: `values`, None where there are none. `problem` is the message about a broken config.json,
+    or ""; `on_trial` what was changed by command and is not kept yet."""
 
     def __init__(self) -> None:
         self._good = Record(_STATE + "settings.rec")
         self._trial = Record(_STATE + "trial.rec")
         self.problem = ""
-        self.values = self._load()
         self.on_trial = {}
-        if self.values is not None:
+        self._wakes = 0  # begun under what is on trial
+        self._begun = {}  # what was on trial when this wake began
+        self._mark = ""  # of the config.json that is in force
+        self._base = self._load()
+        self.values = self._base
+        if self._base is not None:
             self._resume_trial()
         _current[:] = [self]
 
     def change(self, name: str, value) -> None:
-        """Sets one setting on trial, from now on. Raises BadSetting and changes nothing when it is not allowed."""
+        """Sets one setting on trial, from now on. Raises BadSetting, or OSError where the flash refuses, and changes
+        nothing then."""
         trial = dict(self.on_trial)
         trial[name] = check(name, value)
-        self._trial.save({"set": trial, "wakes": 0, "config": self._config})
-        self.on_trial = trial
-        self.values[name] = value
+        self._save_trial(trial, 0)
 
-    def keep(self) -> None:
-        """An uplink was acknowledged under the present settings: what was on trial stays."""
-        if self.on_trial:
-            self._good.save({"config": self._config, "values": self.values})
+    def begin(self) -> None:
+        """The platform is about to be reached under the present settings. Counted while something is on trial; what had
+        its wakes goes back."""
+        if self.on_trial and self._wakes >= _TRIAL_WAKES:
             self._trial.remove()
             self.on_trial = {}
+            self.values = self._base
+        elif self.on_trial:
+            self._save_trial(self.on_trial, self._wakes + 1)
+        self._begun = self.on_trial
+
+    def keep(self) -> None:
+        """An uplink was acknowledged: what was on trial when the wake began stays. What was changed since has not been
+        tried: the session still runs as it was opened."""
+        if self.on_trial and self.on_trial is self._begun:
+            self._good.save({"config": self._mark, "values": self.values})
+            self._trial.remove()
+            self.on_trial = {}
+            self._base = self.values
 
     def _load(self):
         good = self._good.load()
-        try:
-            with open(CONFIG) as file:
-                text = file.read(4096)
-        except OSError:
-            text = None
-            self.problem = "config.json: missing"
-        if text is not None:
-            # The text tells whether the file was changed since: a change by command outlives the file it changed.
-            if good is not None and good["config"] == text:
-                self._config = text
-                return good["values"]
+        text = _read()
+        # The mark tells whether the file was changed since: a change by command outlives the file it changed.
+        mark = "" if text is None else "%d.%08x" % (len(text), crc32(text))
+        if good is not None and good["config"] == mark:
+            self._mark = mark
+        else:
             try:
                 values = parse(text)
             except BadSetting as error:
                 self.problem = str(error)
             else:
-                self._config = text
-                self._good.save({"config": text, "values": values})
-                self._trial.remove()
+                self._mark = mark
+                try:
+                    self._good.save({"config": mark, "values": values})
+                    self._trial.remove()
+                except OSError as error:  # they are good, only not kept for the day the file is broken
+                    self.problem = "config.json: not saved as the last good one: error %d" % error.args[0]
                 return values
         if good is None:
             return None
-        self._config = good["config"]
-        return good["values"]
+        self._mark = good["config"]
+        # Another version of this tree may have saved them: what it lacked has its default, what is no more is left out.
+        values = defaults()
+        for name in good["values"]:
+            try:
+                values[name] = check(name, good["values"][name])
+            except BadSetting:
+                continue
+        return None if _missing(values) else values
 
     def _resume_trial(self) -> None:
         trial = self._trial.load()
         if trial is None:
             return
-        if trial["wakes"] + 1 >= _TRIAL_WAKES or trial["config"] != self._config:
-            self._trial.remove()
-            return
-        trial["wakes"] += 1
-        self._trial.save(trial)
-        self.on_trial = trial["set"]
-        self.values.update(self.on_trial)
+        if trial["config"] == self._mark:
+            try:
+                for name in trial["set"]:
+                    check(name, trial["set"][name])
+            except BadSetting:
+                pass
+            else:
+                self._use(trial["set"], trial["wakes"])
+                return
+        self._trial.remove()
+
+    def _save_trial(self, trial: dict, wakes: int) -> None:
+        self._trial.save({"set": trial, "wakes": wakes, "config": self._mark})
+        self._use(trial, wakes)
+
+    def _use(self, trial: dict, wakes: int) -> None:
+        self.on_trial, self._wakes = trial, wakes
+        self.values = dict(self._base)  # a session that is open keeps the ones it was given
+        self.values.update(trial)
+
+
+def _read():
+    """config.json as it is, None where there is none."""
+    try:
+        with open(CONFIG, "rb") as file:
+            return file.read(_LONGEST + 1)
+    except OSError:
+        return None
+
+
+def _missing(values: dict) -> str:
+    """The first required setting that has no value, as a message, or ""."""
+    for row in TABLE:
+        if row[0] not in values:
+            return "%s: missing; %s" % (row[0], row[6])
+    return ""
 
 
 def _short(value) -> str:

@@ -1,0 +1,327 @@
+"""device.settings: every row of the table, a broken config.json, settings on trial, and the power going."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests_host.store.bench import Bench, PowerCut
+from tools.module.flash import Flash
+
+GOOD = {"server.host": "lwm2m.ctwing.cn"}
+TABLE = Bench(Flash(blocks=24)).load("device.settings").TABLE
+NAMES = [row[0] for row in TABLE]
+
+
+class Device:
+    """One device over several power-ons."""
+
+    def __init__(self, config=GOOD):
+        self.flash = Flash(blocks=24)
+        self.flash.install({"state/": b""})
+        if config is not None:
+            self.configure(config)
+
+    def configure(self, config):
+        self.flash.write("config.json", config if isinstance(config, bytes) else json.dumps(config).encode())
+
+    def power_on(self, cut_at=None):
+        self.bench = Bench(self.flash, cut_at)
+        self.module = self.bench.load("device.settings")
+        return self.module.Settings()
+
+    def wake(self, acknowledged=False):
+        """A wake in which the platform is tried."""
+        found = self.power_on()
+        found.begin()
+        if acknowledged:
+            found.keep()
+        return found
+
+
+def message(value, name="server.port"):
+    device = Device({**GOOD, name: value})
+    found = device.power_on()
+    assert found.values is None
+    return found.problem
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_anything_but_the_server_every_setting_has_its_default():
+    values = Device().power_on().values
+    assert sorted(values) == sorted(NAMES)
+    assert values == {**{row[0]: row[5] for row in TABLE}, **GOOD}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=NAMES)
+def test_default_is_allowed(row):
+    module = Bench(Flash(blocks=24)).load("device.settings")
+    if row[5] is not None:
+        assert module.check(row[0], row[5]) == row[5]
+
+
+def edges(row):
+    """(allowed, refused) values of a row."""
+    name, kind, _, low, high = row[:5]
+    if kind == "choice":
+        return list(low), ["", "other", None, 1, True, [low[0]], low[0].upper() + " "]
+    if kind == "text":
+        return ["x" * low, "x" * high], ["x" * (low - 1), "x" * (high + 1), "阀" * (high // 3 + 1), 5, None, True]
+    return [low, high], [low - 1, high + 1, float(low), str(low), None, True, [low], 10**30, -1]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=NAMES)
+def test_range_is_allowed_to_its_ends_and_refused_beyond_with_a_message_naming_key_value_and_range(row):
+    allowed, refused = edges(row)
+    for value in allowed:
+        assert Device({**GOOD, row[0]: value}).power_on().values[row[0]] == value
+    for value in refused:
+        text = message(value, row[0])
+        assert text.startswith(row[0] + ": ")
+        assert json.dumps(value)[:30] in text or len(str(value)) > 30 or not str(value).isascii()
+        for limit in row[3] if row[1] == "choice" else (row[3], row[4]):
+            assert str(limit) in text
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (None, "config.json: missing"), (b"", "config.json: not valid JSON"), (b"{", "config.json: not valid JSON"),
+        (b"\xff\xfe{}", "config.json: not valid JSON"), (b"[]", "config.json: not an object of settings"),
+        (b"5", "config.json: not an object of settings"), (b"[" * 4000, "config.json: not valid JSON"),
+        (b"{" + b" " * 4096 + b"}", "config.json: longer than 4096 bytes"),
+        ({}, "server.host: missing; address or name of the platform's LwM2M service, e.g. lwm2m.ctwing.cn"),
+        ({**GOOD, "server.prot": 5683}, "server.prot: there is no such setting"),
+        ({**GOOD, "server.port": 0}, "server.port: 0 is not allowed; give a whole number 1-65535"),
+        ({**GOOD, "power.mode": "off"}, 'power.mode: "off" is not allowed; give one of psm, sleep'),
+        ({"server.host": "x" * 300},
+         'server.host: "' + "x" * 36 + "... is not allowed; give text of 1-253 bytes"),
+    ],
+)  # fmt: skip
+def test_broken_config_on_a_new_device_gives_one_message_and_no_settings(config, problem):
+    found = Device(config).power_on()
+    assert (found.values, found.problem) == (None, problem)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_in_config_json_raise_nothing(data):
+    found = Device(data).power_on()
+    assert found.values is not None or found.problem
+
+
+# -- the last good ones ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [None, b"", b"{", {}, {**GOOD, "server.port": 0}, {**GOOD, "x": 1}])
+def test_broken_config_of_a_device_that_worked_leaves_it_on_the_last_good_settings(broken):
+    device = Device({**GOOD, "report.interval": 3600})
+    device.power_on()
+    device.configure(broken) if broken is not None else device.flash.remove("config.json")
+    for _ in range(2):
+        found = device.power_on()
+        assert found.problem
+        assert found.values["report.interval"] == 3600
+    device.configure({**GOOD, "report.interval": 7200})
+    found = device.power_on()
+    assert (found.problem, found.values["report.interval"]) == ("", 7200)
+
+
+def test_config_that_did_not_change_is_not_written_again():
+    device = Device()
+    device.power_on()
+    device.power_on()
+    assert device.bench.programs == 0
+
+
+def test_settings_saved_by_another_version_get_the_defaults_they_lack_and_lose_what_is_no_more():
+    """An update that brings a setting must not find itself without it."""
+    device = Device()
+    values = device.power_on().values
+    saved = {name: value for name, value in values.items() if name != "listen.window"}
+    mark = device.power_on()._mark
+    record = Bench(device.flash).load("store.record").Record("/usr/state/settings.rec")
+    record.save({"config": mark, "values": {**saved, "gone.setting": 1, "report.batch": 999, "lwm2m.retries": 2}})
+    assert device.power_on().values == {**values, "lwm2m.retries": 2}
+
+
+def test_full_flash_does_not_keep_a_new_config_from_being_used():
+    device = Device()
+    device.power_on()
+    device.configure({**GOOD, "report.interval": 7200})
+    bench = device.bench = Bench(device.flash)
+    module = bench.load("device.settings")
+    module.Record.save = lambda self, value: (_ for _ in ()).throw(OSError(28))
+    found = module.Settings()
+    assert found.values["report.interval"] == 7200
+    assert "28" in found.problem
+
+
+def test_cut_at_any_flash_program_leaves_settings_in_force():
+    cut_at, went = 0, True
+    while went:
+        cut_at += 1
+        device = Device({**GOOD, "report.interval": 3600})
+        device.power_on()
+        device.power_on().change("report.interval", 7200)
+        device.configure({**GOOD, "report.interval": 10800})
+        try:
+            device.power_on(cut_at)
+            went = False
+        except PowerCut:
+            pass
+        found = device.power_on()
+        assert (found.values["report.interval"], found.on_trial, found.problem) == (10800, {}, "")
+    assert cut_at > 4
+
+
+# -- on trial ----------------------------------------------------------------------------------------------------------
+
+
+def changed(name="report.interval", value=7200):
+    """A device on which a command of this wake has changed a setting; the wake's own uplinks were acknowledged."""
+    device = Device({**GOOD, "report.interval": 3600})
+    found = device.power_on()
+    found.begin()
+    found.change(name, value)
+    found.keep()
+    return device, found
+
+
+def test_change_is_used_at_once():
+    _, found = changed()
+    assert found.values["report.interval"] == 7200
+
+
+def test_acknowledgement_in_the_wake_of_the_change_proves_nothing():
+    """The session still runs as it was opened: a wrong server would be kept by the answer to the command itself."""
+    device, found = changed()
+    assert found.on_trial == {"report.interval": 7200}
+
+
+def test_change_is_kept_after_an_acknowledged_uplink():
+    device, _ = changed()
+    assert device.wake(acknowledged=True).on_trial == {}
+    for _ in range(3):
+        found = device.wake()
+        assert (found.values["report.interval"], found.on_trial) == (7200, {})
+
+
+def test_change_is_taken_back_after_two_wakes_without():
+    device, _ = changed()
+    seen = [device.wake().values["report.interval"] for _ in range(4)]
+    assert seen == [7200, 7200, 3600, 3600]
+
+
+def test_change_is_taken_back_without_a_boot_too():
+    _, found = changed()
+    seen = []
+    for _ in range(4):
+        found.begin()
+        seen.append(found.values["report.interval"])
+    assert seen == [7200, 7200, 3600, 3600]
+
+
+def test_wakes_that_did_not_try_the_platform_do_not_count():
+    device, _ = changed()
+    for _ in range(5):
+        device.power_on()
+    assert device.wake(acknowledged=True).values["report.interval"] == 7200
+
+
+def test_second_change_begins_the_trial_of_both_anew():
+    device, _ = changed()
+    device.wake()
+    found = device.wake()
+    found.change("listen.window", 500)
+    found.keep()
+    assert device.wake().on_trial == {"report.interval": 7200, "listen.window": 500}
+    device.wake()
+    found = device.wake()
+    assert (found.on_trial, found.values["report.interval"], found.values["listen.window"]) == ({}, 3600, 2000)
+
+
+def test_change_outlives_the_file_it_changed_until_the_file_is_changed():
+    device, _ = changed()
+    device.wake(acknowledged=True)
+    device.flash.remove("config.json")
+    assert device.power_on().values["report.interval"] == 7200
+    device.configure({**GOOD, "report.interval": 900})
+    assert device.power_on().values["report.interval"] == 900
+
+
+def test_new_config_ends_a_trial():
+    device, _ = changed()
+    device.configure({**GOOD, "report.interval": 900})
+    found = device.power_on()
+    assert (found.values["report.interval"], found.on_trial) == (900, {})
+
+
+def test_trial_of_a_setting_that_is_no_more_is_dropped():
+    device, _ = changed()
+    record = Bench(device.flash).load("store.record").Record("/usr/state/trial.rec")
+    record.save({**record.load(), "set": {"gone.setting": 1}})
+    found = device.power_on()
+    assert (found.values["report.interval"], found.on_trial) == (3600, {})
+
+
+@pytest.mark.parametrize(("name", "value"), [("report.interval", 59), ("nothing", 1), ("server.host", "")])
+def test_change_that_is_not_allowed_changes_nothing(name, value):
+    device = Device()
+    found = device.power_on()
+    before = dict(found.values)
+    with pytest.raises(device.module.BadSetting, match=name):
+        found.change(name, value)
+    with pytest.raises(device.module.BadSetting):
+        device.module.change(name, value)
+    assert (found.values, found.on_trial) == (before, {})
+
+
+def test_app_changes_the_settings_of_this_boot():
+    device = Device()
+    found = device.power_on()
+    device.module.change("report.interval", 7200)
+    assert found.values["report.interval"] == 7200
+
+
+def test_session_that_is_open_keeps_the_settings_it_was_given():
+    found = Device().power_on()
+    given_to_session = found.values
+    found.change("server.port", 9999)
+    assert given_to_session["server.port"] == 5683
+
+
+def test_change_that_the_flash_refuses_changes_nothing():
+    device = Device()
+    found = device.power_on()
+    device.module.Record.save = lambda self, value: (_ for _ in ()).throw(OSError(28))
+    with pytest.raises(OSError, match="28"):
+        found.change("server.port", 1)
+    assert (found.on_trial, found.values["server.port"]) == ({}, 5683)
+
+
+def test_cut_at_any_flash_program_of_change_count_and_keep_leaves_old_or_new():
+    cut_at, went = 0, True
+    while went:
+        cut_at += 1
+        device = Device({**GOOD, "report.interval": 3600})
+        device.power_on()
+        steps = 0
+        try:
+            found = device.power_on(cut_at)
+            found.change("report.interval", 7200)
+            steps = 1
+            found.begin()
+            found.keep()
+            steps = 2
+            went = False
+        except PowerCut:
+            pass
+        found = device.power_on()
+        assert found.values["report.interval"] in ((3600, 7200) if steps == 0 else (7200,))
+        if steps == 2:
+            assert found.on_trial == {}
+    assert cut_at > 8
