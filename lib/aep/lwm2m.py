@@ -1,18 +1,19 @@
 """AEP over our own LwM2M client: socket, m2m and coap put together (ctwing.md §2, guide §4.1.3.1).
 
-On a wake with a saved registration inside its lifetime one Update resumes it (the carrier's NAT has forgotten us, so the platform
-must learn our address before it can answer a notification). Anything else registers anew and waits for the Observe on
-19/0/0, without which nothing may be reported.
+On a wake with a saved registration inside its lifetime one Update resumes it (the carrier's NAT has forgotten us, so
+the platform must learn our address before it can answer a notification). Anything else registers anew and waits for
+the Observe on 19/0/0, without which nothing may be reported.
 """
 
 import ubinascii
+from micropython import const
+
 from aep import session as s
 from coap import exchange
 from coap import message as m
 from link import sockets
 from m2m import client as c
 from m2m import objects
-from micropython import const
 
 # The Update that resumes is a short cut: two tries, about 6 s, never CoAP's own 62-93 s with the radio on (DESIGN §4).
 _SHORT_TIMEOUT = const(1600)
@@ -21,12 +22,12 @@ _OBSERVE_WAIT = const(12000)  # ms for the Observe after Register: one lost and 
 _SLACK = const(60)  # s before the lifetime's end within which a registration counts as over
 _CODES = {s.KEPT: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
 
+# What a refused Register means. (A refused Update means no more than that we register.)
 _REFUSALS = {
     m.BAD_REQUEST: s.BadRequest,
+    m.UNAUTHORIZED: s.NotProvisioned,
     m.FORBIDDEN: s.NotProvisioned,
     m.PRECONDITION_FAILED: s.WrongVersion,
-    m.NOT_FOUND: s.SessionLost,
-    m.UNAUTHORIZED: s.SessionLost,
 }
 
 
@@ -40,9 +41,9 @@ def endpoint(form: str, imei: str, imsi: str) -> str:
 
 
 class Session:
-    """See aep/session.py. `settings` is {name: value}; `saved` what `saved()` once gave, or {}; `clock` link.clock.Clock;
-    `numbers` a store.record.Numbers with "mid" and "seq"; `jitter` 256-384 (coap/exchange.py); `value(object, resource)`
-    gives what the device says about itself; `keep` as the contract says."""
+    """See aep/session.py. `settings` is {name: value}; `saved` what `saved()` once gave, or {}; `clock` a
+    link.clock.Clock; `numbers` a store.record.Numbers with "mid" and "seq"; `jitter` 256-384 (coap/exchange.py);
+    `value(object, resource)` gives what the device says about itself; `keep` as the contract says."""
 
     def __init__(self, settings: dict, saved: dict, endpoint: str, clock, numbers, jitter: int, value, keep) -> None:
         self._settings = settings
@@ -145,7 +146,8 @@ class Session:
         if event is None or event[0] == c.SILENT:
             raise s.Silent("no answer to Register from " + self._server)
         if event[0] == c.REFUSED:
-            raise _REFUSALS.get(event[1], s.Refused)("Register answered " + m.dotted(event[1]))
+            text = "Register answered " + (m.dotted(event[1]) if event[1] else "by a reset")
+            raise _REFUSALS.get(event[1], s.Refused)(text)
         self._at, self._lifetime = self._clock.unix(), lifetime
         limit = min(until, self._clock.now() + _OBSERVE_WAIT)
         while objects.UPLINK not in self.client.tokens:
@@ -153,17 +155,14 @@ class Session:
                 raise s.NotObserved("no Observe on 19/0/0")
 
     def _until(self, kinds: tuple, until: int):
-        """Sends, receives and answers until an event of one of `kinds`; None at `until`, with our own message given up."""
+        """Sends, receives and answers until an event of one of `kinds`; None at `until`, our own message given up."""
         clock, path, client = self._clock, self._path, self.client
         while True:
             self._flush()
             now = clock.now()
             due = self.exchange.deadline()
             data = path.receive(until if due is None or due > until else due)
-            if data is None:
-                event = client.poll(clock.now())
-            else:
-                event = client.receive(data, clock.now())
+            event = client.poll(clock.now()) if data is None else client.receive(data, clock.now())
             self._flush()
             if event is not None:
                 if event[0] == c.WRITTEN:

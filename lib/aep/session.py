@@ -8,10 +8,10 @@ A session is one object per protocol, all alike:
 - `saved()` is what must outlive power-off, a small dict of plain values;
 - `close()` frees what it holds.
 
-Times are clock milliseconds. Protocol-level answers (ACK, 2.04) are the session's own. `keep(payload)` is called with each
-downlink *before* the platform is told that it was received; it returns KEPT when the downlink is durable, MALFORMED or
-BUSY when it was refused and nothing is stored. A session never sleeps on its own account, never retries for ever, and
-never touches the outbox.
+Times are clock milliseconds. Protocol-level answers (ACK, 2.04) are the session's own. `keep(payload)` is called with
+each downlink *before* the platform is told that it was received; it returns KEPT when the downlink is durable,
+MALFORMED or BUSY when it was refused and nothing is stored. A session never sleeps on its own account, never retries
+for ever, and never touches the outbox.
 """
 
 from micropython import const
@@ -27,12 +27,12 @@ BUSY = const(3)
 
 
 class NotProvisioned(Fault):
-    """4.03 at Register, CONNACK 4, TCP login 3: all the same to the operator (`+QLWREG: -9` in the guide's FAQ)."""
+    """4.03 or 4.01 at Register, CONNACK 4, TCP login 3: one and the same to the operator (`+QLWREG: -9`, guide FAQ)."""
 
     code = 21
     hint = (
-        "The platform does not accept this device: is it created there, under the right product, with this IMEI and endpoint "
-        "format? Delete and add it again; check whether the SIM is restricted to certain addresses (guide FAQ, +QLWREG: -9)."
+        "The platform does not accept this device: is it created there, under the right product, with this IMEI and "
+        "endpoint format? Delete and add it again; is the SIM restricted to certain addresses (guide FAQ, +QLWREG: -9)?"
     )
     action = WAIT
 
@@ -64,7 +64,10 @@ class Silent(Fault):
     """Nothing came back."""
 
     code = 25
-    hint = "No answer from the platform: address and port? plain port for a plain product? APN or SIM restricted to other addresses?"
+    hint = (
+        "No answer from the platform: address and port? plain port for a plain product? "
+        "APN or SIM restricted to other addresses?"
+    )
     action = BACK_OFF
 
 

@@ -187,6 +187,8 @@ def test_refusals_name_their_cause_and_what_to_check():
         (m.BAD_REQUEST, s.BadRequest, "lifetime"),
         (m.FORBIDDEN, s.NotProvisioned, "IMEI"),
         (m.PRECONDITION_FAILED, s.WrongVersion, "version"),
+        (m.UNAUTHORIZED, s.NotProvisioned, "IMEI"),
+        (m.NOT_FOUND, s.Refused, "error code"),  # no session is lost where none was: not to be tried again at once
         (m.UNAVAILABLE, s.Refused, "error code"),
     ):
         platform = fake.Platform()
@@ -195,6 +197,14 @@ def test_refusals_name_their_cause_and_what_to_check():
         error = fault(kind, lambda made=made, end=platform.time + 150000: made.open(end))
         assert m.dotted(code) in str(error) and word in error.hint
         assert platform.asked() == ["register"] and made.saved() == {}
+
+
+def test_a_reset_register_is_told_at_once():
+    platform = fake.Platform()
+    platform.register = m.EMPTY
+    made = session(platform)
+    error = fault(s.Refused, lambda: made.open(150000))
+    assert "reset" in str(error) and platform.time == 2 * fake.LATENCY and error.action != s.RETRY
 
 
 def test_silence_after_register_ends_with_coaps_own_schedule():
