@@ -63,12 +63,15 @@ class Session:
 
         self.client = c.Client(self.exchange, objects.Tree(value), store)
         self._at = 0  # Unix time of the last Register or Update that the platform answered; 0: unknown
-        self._lifetime = 0  # as the platform knows it
+        self._lifetime = 0  # as the platform knows it, and so the next
+        self._bound = ""
+        self._binding = "UQ" if settings["power.mode"] == "psm" else "U"  # queue mode or not (ctwing.md §2.1)
         if saved.get("server") == self._server and saved.get("ep") == endpoint:
             self.client.location = saved["loc"]
             self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
             self._at = saved["at"]
             self._lifetime = saved["lt"]
+            self._bound = saved.get("b", "")
 
     def open(self, until: int) -> None:
         """Resumes by Update or registers; returns once reports may be sent.
@@ -120,6 +123,7 @@ class Session:
             "tok": {path: ubinascii.hexlify(token).decode() for path, token in self.client.tokens.items()},
             "at": self._at,
             "lt": self._lifetime,
+            "b": self._bound,
         }
 
     def close(self) -> None:
@@ -131,28 +135,32 @@ class Session:
     def _resume(self, until: int) -> bool:
         lifetime = self._settings["lwm2m.lifetime"]
         changed = lifetime if lifetime != self._lifetime else 0
-        self.client.update(self._clock.now(), changed, _SHORT_TIMEOUT, _SHORT_RETRIES)
+        binding = self._binding if self._binding != self._bound else ""
+        self.client.update(self._clock.now(), changed, binding, _SHORT_TIMEOUT, _SHORT_RETRIES)
         event = self._until((c.UPDATED, c.REFUSED, c.SILENT), until)
         if event is None or event[0] != c.UPDATED:
             return False
-        self._at, self._lifetime = self._clock.unix(), lifetime
+        self._agreed()
         return True
 
     def _register(self, until: int) -> None:
         lifetime = self._settings["lwm2m.lifetime"]
-        binding = "UQ" if self._settings["power.mode"] == "psm" else "U"
-        self.client.register(self._clock.now(), self._endpoint, lifetime, binding)
+        self.client.register(self._clock.now(), self._endpoint, lifetime, self._binding)
         event = self._until((c.REGISTERED, c.REFUSED, c.SILENT), until)
         if event is None or event[0] == c.SILENT:
             raise s.Silent("no answer to Register from " + self._server)
         if event[0] == c.REFUSED:
             text = "Register answered " + (m.dotted(event[1]) if event[1] else "by a reset")
             raise _REFUSALS.get(event[1], s.Refused)(text)
-        self._at, self._lifetime = self._clock.unix(), lifetime
+        self._agreed()
         limit = min(until, self._clock.now() + _OBSERVE_WAIT)
         while objects.UPLINK not in self.client.tokens:
             if self._until((c.OBSERVED,), limit) is None:
                 raise s.NotObserved("no Observe on 19/0/0")
+
+    def _agreed(self) -> None:
+        """The platform has answered 2.01 or 2.04: it knows what we told it, and the lifetime begins anew."""
+        self._at, self._lifetime, self._bound = self._clock.unix(), self._settings["lwm2m.lifetime"], self._binding
 
     def _until(self, kinds: tuple, until: int):
         """Sends, receives and answers until an event of one of `kinds`; None at `until`, our own message given up."""

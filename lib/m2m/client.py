@@ -49,11 +49,13 @@ class Client:
             options.append((m.URI_QUERY, item.encode()))
         self._request(REGISTERED, m.POST, options, LINKS, now, 0, -1)
 
-    def update(self, now: int, lifetime: int = 0, timeout: int = 0, retries: int = -1) -> None:
-        """Update (§5.3.2): also tells the server our present address. `lifetime` only where it changed."""
+    def update(self, now: int, lifetime: int = 0, binding: str = "", timeout: int = 0, retries: int = -1) -> None:
+        """Update (§5.3.2): also tells the server our present address. `lifetime` and `binding` only where changed."""
         options = m.path_options(m.URI_PATH, self.location)
         if lifetime:
             options.append((m.URI_QUERY, b"lt=%d" % lifetime))
+        if binding:
+            options.append((m.URI_QUERY, b"b=" + binding.encode()))
         self._request(UPDATED, m.POST, options, b"", now, timeout, retries)
 
     def deregister(self, now: int, timeout: int = 0, retries: int = -1) -> None:

@@ -109,6 +109,23 @@ def test_a_changed_lifetime_is_told_by_the_update():
     assert made.expires() == platform.unix() + 7200
 
 
+def test_a_changed_power_mode_is_told_by_the_update_once():
+    # Otherwise the platform would go on caching commands for a device that hears it at any time (ctwing.md §2.8)
+    platform = fake.Platform()
+    made = opened(platform, saved_by(platform), power_mode="awake")
+    assert made.resumed and options(platform, 0, m.URI_QUERY) == [b"b=U"]
+    del platform.sent[:]
+    opened(platform, made.saved(), power_mode="awake")
+    assert options(platform, 0, m.URI_QUERY) == []
+
+
+def test_what_an_older_tree_saved_is_resumed():
+    platform = fake.Platform()
+    state = saved_by(platform)
+    del state["b"]
+    assert opened(platform, state).resumed and options(platform, 0, m.URI_QUERY) == [b"b=UQ"]
+
+
 def test_a_registration_the_platform_has_forgotten_is_made_anew():
     # ctwing.md §2.1: 4.04 or 4.01; a reset says as much
     for code in (m.NOT_FOUND, m.UNAUTHORIZED, m.UNAVAILABLE, m.EMPTY):

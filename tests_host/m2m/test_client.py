@@ -157,6 +157,13 @@ def test_update_is_the_vectors_message_where_the_lifetime_changed_and_shorter_wh
     assert rig.sent() == ["4102362525b272640d02383638353433303630393734333334"]
 
 
+def test_update_tells_a_changed_binding():
+    # ctwing.md §2.1: lt and b
+    rig = registered()
+    rig.client.update(0, 300, "U")
+    assert m.decode(rig.exchange.out[0]).all(m.URI_QUERY) == [b"lt=300", b"b=U"]
+
+
 def test_update_of_a_forgotten_registration_is_refused():
     rig = registered()
     rig.client.update(0)
@@ -175,7 +182,7 @@ def test_a_reset_request_is_refused_and_costs_no_observation():
 
 def test_update_as_a_short_cut_ends_in_silence_within_its_bounds():
     rig = registered()
-    rig.client.update(0, 0, 1600, 1)
+    rig.client.update(0, 0, "", 1600, 1)
     assert rig.client.poll(1599) is None and rig.client.poll(1600) is None
     assert rig.client.poll(4800)[0] == c.SILENT
 
