@@ -79,20 +79,23 @@ def bench(
     out = Console(stderr=as_json, highlight=False)
     with out.status("running wakes"):
         figures = measure()
-    table = Table(title=f"A {PAYLOAD}-byte report on a resumed wake: bytes on the wire with IPv4 and UDP headers,\n"
-                        "by endpoint format and length of the platform's token", title_justify="left")
-    table.add_column("endpoint")
+    rows = figures["reports"]
+    counts = " or ".join(str(count) for count in sorted({row["datagrams"] for row in rows}))
+    out.print(f"A {PAYLOAD}-byte report on a resumed wake takes {counts} datagrams. Bytes with IPv4 and UDP headers,\n"
+              "by endpoint format and length of the platform's token; last, a cold wake with tokens of 4 bytes:")
+    table = Table(padding=(0, 0))
+    table.add_column("endpoint", no_wrap=True)
     for token in TOKENS:
         table.add_column(str(token), justify="right")
-    table.add_column("datagrams", justify="right")
-    table.add_column("cold, token 4", justify="right")
+    table.add_column("cold", justify="right", no_wrap=True)
     for endpoint in ENDPOINTS:
-        rows = [row for row in figures["reports"] if row["endpoint"] == endpoint]
-        four = next(row for row in rows if row["token"] == 4)
-        table.add_row(endpoint, *(str(row["bytes"]) for row in rows), str(four["datagrams"]),
-                      f"{four['cold_bytes']} / {four['cold_datagrams']}")
+        mine = [row for row in rows if row["endpoint"] == endpoint]
+        four = next(row for row in mine if row["token"] == 4)
+        table.add_row(endpoint, *(str(row["bytes"]) for row in mine),
+                      f"{four['cold_bytes']} in {four['cold_datagrams']}")
     out.print(table)
-    code = Table(title="Code on the module: .mpy v5 per room; main.py and boot.py as they are", title_justify="left")
+    out.print("Code on the module, .mpy v5 per room (main.py and boot.py as they are):")
+    code = Table()
     code.add_column("room")
     code.add_column("bytes", justify="right")
     for room, size in (figures["mpy_v5_bytes"] or {}).items():
