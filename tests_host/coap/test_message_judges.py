@@ -111,7 +111,7 @@ def test_we_refuse_what_the_platforms_side_refuses(data):
     """The platform's front checks aiocoap's result with code of its own; text that is no UTF-8 is its matter alone, the
     number of options and the largest number are ours. Class 3 it calls reserved (RFC 7252 §3); §4.2, §12.1 do not."""
     try:
-        options, refused = their_decode(data).opt.option_list(), False
+        options, refused = list(their_decode(data).opt.option_list()), False
     except Malformed as error:
         options, refused = [], True
         if str(error) == "a text option is not UTF-8":
