@@ -81,8 +81,9 @@ def bench(
         figures = measure()
     rows = figures["reports"]
     counts = " or ".join(str(count) for count in sorted({row["datagrams"] for row in rows}))
-    out.print(f"A {PAYLOAD}-byte report on a resumed wake takes {counts} datagrams. Bytes with IPv4 and UDP headers,\n"
-              "by endpoint format and length of the platform's token; last, a cold wake with tokens of 4 bytes:")
+    out.print(f"A {PAYLOAD}-byte report on a resumed wake takes {counts} datagrams. Bytes, IPv4 and UDP\n"
+              "headers included, by endpoint format and length of the platform's token; last, a\n"
+              "cold wake with tokens of 4 bytes:")
     table = Table(padding=(0, 0))
     table.add_column("endpoint", no_wrap=True)
     for token in TOKENS:
