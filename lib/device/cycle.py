@@ -13,7 +13,7 @@ from device import commands, health, readings, settings
 from link import attach, cell, power
 from link.clock import Clock
 from link.entropy import random_bytes
-from link.fault import REATTACH, RETRY, WAIT, Fault
+from link.fault import REATTACH, RETRY, WAIT, Fault, NoFlash, NoModem, NoSim, NotRegistered
 from store.outbox import PAYLOAD_LIMIT, Outbox
 from store.record import Numbers, Record, directory
 
@@ -44,6 +44,7 @@ TABLE = (
     ("OPEN", "open", "DELIVER"),
     ("DELIVER", "more", "DELIVER"),
     ("DELIVER", "empty", "LISTEN"),
+    ("DELIVER", "unheard of", "OPEN"),
     ("LISTEN", "commands", "DELIVER"),
     ("LISTEN", "more", "LISTEN"),
     ("LISTEN", "quiet", "RELEASE"),
@@ -62,6 +63,8 @@ _LONGEST = const(86400)  # s; a fault that waits for a person is tried this ofte
 _PSM_GRACE = const(30)  # s after T3324 within which the power should have gone
 _NAP = const(120)  # s of light sleep between two feeds of the watchdog
 _LISTEN_LIMIT = const(10000)  # ms: the longest a learned window grows
+_NAT_IDLE = const(30000)  # ms without a datagram after which the way back to us is taken for closed
+_TALK_LIMIT = const(600000)  # ms: a platform that goes on sending is heard again at the next wake
 
 _log = log.getLogger("cycle")
 
@@ -81,6 +84,11 @@ class Cycle:
         self._session = None
         self._until = 0
         self._sampled = 0  # ms since power-on at which the last SAMPLE began
+        self._talk = 0  # and after which nothing more is listened to
+        self._heard = 0  # when the platform last answered
+        self._quiet = 0  # and before which the platform is not tried again
+        self._delivered = False  # whether the platform has acknowledged something in this wake
+        self._silent = False  # whether the radio was switched off
 
     def run(self) -> None:
         """Walks the table until the power goes; returns only where there is nothing to run on."""
@@ -91,6 +99,7 @@ class Cycle:
             event = self.step()
             self.state = self._next.get((self.state, event)) or self._next[("*", event)]
         self.boot.rest()
+        self.power.doze()
         _log.error("waiting for /usr/config.json: %s", self.settings.problem)
 
     def step(self) -> str:
@@ -100,6 +109,11 @@ class Cycle:
         except Fault as fault:
             self._problem = fault
             return "fault"
+        except OSError as error:  # link/ makes faults of its own: what is left is the flash
+            if self.state == "WAKE":
+                raise
+            self._problem = NoFlash("error %d in %s" % (error.args[0], self.state))
+            return "fault"
 
     # -- states --------------------------------------------------------------------------------------------------
 
@@ -107,13 +121,13 @@ class Cycle:
         directory(STATE)
         self.health = health.Health(Record(STATE + "/health.rec"))
         self.settings = settings.Settings()
+        self.power = power.Power(self.clock)
         values = self.settings.values
         if values is None:
             return "no settings"
         if self.settings.problem:
             self.health.count("config_refused")
             _log.error("%s; running on the last good settings", self.settings.problem)
-        self.power = power.Power(self.clock)
         # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
         start = random_bytes(2, cell.imei())
         first = {"boot": 1, "mid": start[0] << 8 | start[1], "seq": 1}
@@ -130,11 +144,14 @@ class Cycle:
 
     def _sample(self) -> str:
         self._sampled = self.clock.now()
+        self.power.hold()
         now = self._take_readings()
         interval = self.settings.values["report.interval"]
         self._tried = {}
         upkeep = self.commands.waiting() or self._expires() < now + 2 * interval
-        if now and now < self.health.not_before:
+        if self.clock.now() < self._quiet:
+            return "nothing to do"
+        if now and now < self.health.not_before <= now + 2 * _LONGEST:  # beyond: the clock was wrong when it was set
             return "nothing to do"
         if not self.outbox.waiting and not upkeep:
             return "nothing to do"
@@ -143,6 +160,7 @@ class Cycle:
 
     def _attach(self) -> str:
         values = self.settings.values
+        self._silent = False
         address = attach.attach(values["link.attach_timeout"], self.clock)
         now = self.clock.unix()
         if now:
@@ -154,6 +172,8 @@ class Cycle:
             "binding": "UQ" if values["power.mode"] == "psm" else "U",
             "address": address,
         }
+        if not facts["imei"]:
+            raise NoModem("no IMEI")
         serving = cell.serving()
         _log.info("address %s, cell %s", address, "unknown" if serving is None else "%x" % serving["cid"])
         if values["power.mode"] == "psm":
@@ -161,6 +181,7 @@ class Cycle:
         name = lwm2m.endpoint(values["lwm2m.endpoint"], facts["imei"], cell.imsi())
         jitter = 256 + (random_bytes(1, facts["imei"])[0] >> 1)
         self._close()
+        self._talk = self.clock.now() + _TALK_LIMIT
         self._session = lwm2m.Session(
             values, self._state.get("session", {}), name, self.clock, self.numbers, jitter,
             health.Values(facts, self.health, self.clock).value, self.commands.keep,
@@ -173,6 +194,7 @@ class Cycle:
         # The registration is worth more than anything later in this wake: without it the next wake registers anew.
         self._save_session()
         self.power.arm()
+        self._heard = self.clock.now()
         return "open"
 
     def _deliver(self) -> str:
@@ -181,15 +203,21 @@ class Cycle:
         batch, payload = self._batch()
         if not batch:
             return "empty"
+        if self.clock.now() - self._heard > _NAT_IDLE:
+            return "unheard of"
         if self._session.send(payload, self._until) == ACKNOWLEDGED:
             self.outbox.consume(batch)
             self.health.well()
             self.settings.keep()
-            self.boot.confirm()
+            self._delivered = True
+        self._heard = self.clock.now()
         return "more" if self.outbox.waiting else "empty"
 
     def _listen(self) -> str:
         start = self.clock.now()
+        if start >= self._talk:
+            self.health.count("listen_cut")
+            return "quiet"
         window = max(self.settings.values["listen.window"], min(2 * self._gap, _LISTEN_LIMIT))
         downlink = self._session.receive(min(start + window, self._until))
         if downlink is None:
@@ -219,25 +247,37 @@ class Cycle:
         return "give up"
 
     def _back_off(self) -> str:
+        wait = min(_LONGEST, _BACK_OFF << min(self.health.in_a_row - 1, 10))
+        if self._problem.action == WAIT:
+            wait = _LONGEST
+        # Up to a quarter more: a fleet must not come back at once.
+        wait = wait * (256 + (random_bytes(1, cell.imei())[0] >> 2)) >> 8
+        self._quiet = self.clock.now() + 1000 * wait
         now = self.clock.unix()
-        if now:
-            wait = min(_LONGEST, _BACK_OFF << min(self.health.in_a_row - 1, 10))
-            if self._problem.action == WAIT:
-                wait = _LONGEST
-            # Up to a quarter more: a fleet must not come back at once.
-            spread = 256 + (random_bytes(1, cell.imei())[0] >> 2)
-            self.health.not_before = now + (wait * spread >> 8)
+        self.health.not_before = now + wait if now else 0
         self._save_session()
         self._close()
+        if isinstance(self._problem, (NoSim, NotRegistered)):
+            attach.off()
+            self._silent = True
         return "put off"
 
     def _sleep(self) -> str:
-        self.health.save()
+        if self._delivered:  # a tree that fails after it has reported is not good, or it would do so for ever
+            self._delivered = False
+            self.boot.confirm()
         values = self.settings.values
-        if values["power.mode"] == "psm":
-            self._power_down(values["power.active"])
-        # Wakes are an interval apart as they are from PSM, whatever is due then and whatever the time of day says.
+        self.power.doze()
+        psm = values["power.mode"] == "psm" and not self._silent
+        grant = self._granted() if psm else None
+        self.health.save()
+        if psm:
+            self._power_down(grant, values["power.active"])
+        # Wakes are an interval apart as they are from PSM, whatever is due then and whatever the time of day says. Only
+        # what waits for a back-off to end need not wait longer.
         until = self._sampled + 1000 * values["report.interval"]
+        if self.outbox.waiting and self._sampled < self._quiet < until:
+            until = self._quiet
         left = until - self.clock.now()
         while left > 0:
             self.boot.feed()
@@ -256,13 +296,20 @@ class Cycle:
             _log.info("%d readings due, %d entries, %d waiting", len(due), count, self.outbox.waiting)
         return now
 
-    def _power_down(self, active: int) -> None:
-        """Lets PSM take the power; returns only where it did not."""
+    def _granted(self):
+        """The timers of PSM as granted, or None; what differs from what was asked for is said."""
         grant = self.power.read_grant()
         if grant is None:
-            self.health.count("psm_refused")
+            if attach.address():
+                self.health.count("psm_refused")
         elif self._asked and grant[0] != self._asked[0]:
-            _log.info("T3412 asked %d s, granted %d s", self._asked[0], grant[0])
+            _log.warning("T3412 asked %d s, granted %d s", self._asked[0], grant[0])
+            if grant[0] > self._asked[0]:  # reports come later than they were meant to
+                self.health.count("psm_longer")
+        return grant
+
+    def _power_down(self, grant, active: int) -> None:
+        """Lets PSM take the power; returns only where it did not."""
         wait = (grant[1] if grant else active) + _PSM_GRACE
         while wait > 0:
             self.boot.feed()
@@ -302,7 +349,7 @@ class Cycle:
         if self._session is not None:
             state = {"session": self._session.saved(), "gap": self._gap}
             if state != self._state:
-                self._saved.save(state)
+                self.health.write(self._saved, state, "session")
                 self._state = state
 
     def _close(self) -> None:

@@ -3,6 +3,7 @@ starts (quecpython.md §2.1); we wait for it, stage by stage, and say which one 
 
 import checkNet
 import dataCall
+import net
 from micropython import const
 
 from link.fault import NoPdp, NoSim, NotRegistered
@@ -18,6 +19,8 @@ _wait = getattr(checkNet, "waitNetworkReady", None) or checkNet.wait_network_con
 def attach(timeout: int, clock) -> str:
     """Waits until the data call is up and returns our address. `timeout` in s; `clock` is link.clock.Clock.
     Raises NoSim, NotRegistered or NoPdp, whichever stage did not come about in time."""
+    if net.getModemFun() != 1:  # off since the last try failed
+        net.setModemFun(1)
     until = clock.now() + timeout * 1000
     while True:
         left = (until - clock.now()) // 1000
@@ -34,6 +37,12 @@ def attach(timeout: int, clock) -> str:
     if stage == 2:
         raise NotRegistered("registration state %d" % state)
     raise NoPdp("no data call within %d s" % timeout)
+
+
+def off() -> None:
+    """Radio and SIM off until the next `attach`: searching costs fifty times what sleep does (quecpython.md §4.1),
+    and what a locked or loose SIM needs is to be started again."""
+    net.setModemFun(0)
 
 
 def address() -> str:

@@ -46,6 +46,11 @@ class NoPath(Fault):
     action = REATTACH
 
 
+class NoFlash(Fault):
+    code = 17
+    hint = "The flash refuses to write: is it full, or worn out? (uos.statvfs('/usr'))"
+
+
 class NoModem(Fault):
     code = 16
     hint = "An AT command found no answer; the text names it."

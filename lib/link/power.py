@@ -18,6 +18,7 @@ class Power:
 
     def __init__(self, clock) -> None:
         self._clock = clock
+        self._lock = -1
         self.granted = None
         self.released = None
 
@@ -67,9 +68,20 @@ class Power:
             return False
         return True
 
-    def disarm(self) -> None:
-        """The module stays awake between datagrams."""
-        pm.autosleep(0)
+    def hold(self) -> None:
+        """No sleep until `doze`: PSM would take the power while a handler waits, or in an exchange whose
+        retransmissions outlast T3324."""
+        if self._lock < 0:
+            self._lock = pm.create_wakelock("cycle", 5)
+        if self._lock >= 0:
+            pm.wakelock_lock(self._lock)
+
+    def doze(self) -> None:
+        """The module may sleep whenever the application waits; without it there is no PSM either (quecpython.md §4.2).
+        Not kept over power-off."""
+        pm.autosleep(1)
+        if self._lock >= 0:
+            pm.wakelock_unlock(self._lock)
 
     def release(self) -> int:
         """Looks for the connection's end and asks again if it does not come, three times in all. Returns the number of

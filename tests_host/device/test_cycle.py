@@ -1,0 +1,419 @@
+"""device.cycle: the table holds together, and every fault of the world ends in sleep, with nothing lost."""
+
+import json
+import re
+import zlib
+from dataclasses import replace
+
+import pytest
+
+from tests_host.device.world import DAY, HOUR, World
+from tests_host.store.bench import fill
+from tools.docs import CYCLE, literal
+from tools.scenario import ROOT
+
+STATES = literal(CYCLE, "STATES")
+TABLE = literal(CYCLE, "TABLE")
+NAMES = [name for name, _, _ in STATES]
+WATCHDOG = literal(ROOT / "boot.py", "WATCHDOG")
+
+APP = """
+import utime
+from device import settings
+from device.commands import Failed, any_other, between, command, one_of
+from device.readings import days, hours, reading
+"""
+
+
+def counting(extra=""):
+    """An app.py whose only reading counts its calls; `extra` is added."""
+    return APP + "n = [0]\n\n@reading('water_flow')\ndef count():\n    n[0] += 1\n    return n[0]\n" + extra
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def methods():
+    """{state: what its method's source says}."""
+    text = CYCLE.read_text()
+    bodies = {}
+    for name in NAMES:
+        start = text.find(f"    def _{name.lower()}(self)")
+        bodies[name] = text[start : text.find("\n    def ", start + 1)] if start >= 0 else ""
+    return bodies
+
+
+def test_every_state_but_the_last_has_a_method_and_every_name_of_the_table_is_a_state():
+    assert [name for name, body in methods().items() if not body] == ["UNPROVISIONED"]
+    assert {state for state, _, _ in TABLE} - {"*"} <= set(NAMES)
+    assert {target for _, _, target in TABLE} <= set(NAMES)
+
+
+def test_no_event_of_a_state_has_two_targets():
+    keys = [(state, event) for state, event, _ in TABLE]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("state", [name for name in NAMES if name != "UNPROVISIONED"])
+def test_every_event_a_state_returns_is_in_the_table_and_the_other_way_round(state):
+    body = methods()[state]
+    returned = {text for line in re.findall(r"return (.*)", body) for text in re.findall(r'"([^"]+)"', line)}
+    assert returned == {event for name, event, _ in TABLE if name == state}
+
+
+def test_every_state_can_be_reached_from_power_on_and_leads_to_an_end():
+    reached, new = set(), {"WAKE"}
+    while new:
+        reached |= new
+        new = {target for state, _, target in TABLE if state in (*reached, "*")} - reached
+    assert reached == set(NAMES)
+    ending = {"SLEEP", "UNPROVISIONED"}
+    for _ in NAMES:
+        ending |= {state for state, _, target in TABLE if target in ending}
+    assert ending | {"*"} == set(NAMES) | {"*"}
+
+
+def test_every_deadline_is_shorter_than_the_watchdogs():
+    limits = {name: limit for name, limit, _ in STATES}
+    assert [name for name, limit in limits.items() if limit is None] == ["SLEEP", "UNPROVISIONED"]
+    assert all(limit < WATCHDOG for limit in limits.values() if limit is not None)
+    longest = {row[0]: row[4] for row in literal(ROOT / "lib/device/settings.py", "TABLE")}
+    assert longest["link.attach_timeout"] < limits["ATTACH"]
+
+
+# -- the ordinary way --------------------------------------------------------------------------------------------------
+
+
+def test_reports_go_up_commands_are_answered_and_every_wake_ends_in_psm():
+    with World() as world:
+        assert world.power_on() == "psm"
+        for n in range(6):
+            world.command(8001, valve_onoff=n % 2)
+            assert world.wake() == "psm"
+        assert world.verdict().problems == []
+        assert len(world.answers()) == 6
+
+
+def test_wake_with_nothing_due_goes_back_to_psm_without_a_word():
+    """T3412 granted shorter than asked for: three wakes of four have nothing to say."""
+    with World(tau_limits_s=(0, 90 * 60)) as world:
+        world.power_on()
+        quiet = []
+        for _ in range(8):
+            mark = len(world.network.trace)
+            assert world.wake(limit=600) == "psm"
+            quiet.append(len(world.network.trace) == mark)
+        assert quiet.count(False) == 2
+        assert world.verdict().problems == []
+        assert any("T3412 asked 21600 s, granted 5400 s" in line for line in world.log())
+
+
+def test_t3412_granted_longer_is_counted_and_reports_go_on():
+    with World({"report.interval": HOUR, "lwm2m.lifetime": 86400}, tau_limits_s=(2 * HOUR, DAY)) as world:
+        world.power_on()
+        for _ in range(3):
+            assert world.wake() == "psm"
+        assert world.counters()["psm_longer"] == 4
+        assert world.verdict().problems == []
+
+
+def test_command_that_changes_the_interval_is_in_force_and_kept_after_the_next_report():
+    with World() as world:
+        world.power_on()
+        world.command(8004, frozen_period=12)
+        world.wake()
+        assert world.record("trial")["set"] == {"report.interval": 12 * HOUR}
+        world.wake()
+        assert world.record("trial") == {}
+        assert world.record("settings")["values"]["report.interval"] == 12 * HOUR
+        before = world.loop.time()
+        world.wake()
+        assert 11.9 * HOUR < world.loop.time() - before < 12.1 * HOUR
+
+
+def test_reports_go_on_in_a_network_that_never_tells_the_time():
+    with World(nitz=False) as world:
+        world.power_on()
+        for _ in range(4):
+            world.wake()
+        reports = [entry for entry in world.reports() if "water_flow" in entry]
+        assert len(reports) == 5
+        assert all("t" not in entry for entry in reports)
+        assert len({entry["id"] for entry in reports}) == 5
+
+
+def test_batches_bring_a_backlog_up_in_order():
+    with World({"report.interval": HOUR}, platform=False) as world:
+        world.power_on()
+        for _ in range(8):
+            world.wake()
+        assert len(world.waiting()) >= 9
+        world.platform_on()
+        for _ in range(40):
+            world.wake()
+        assert world.waiting() == []
+        ids = [entry["id"] for entry in world.stored()]
+        assert ids == sorted(ids)
+        assert world.verdict().problems == []
+
+
+# -- light sleep -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("config", "carrier"), [({"power.mode": "sleep"}, {}), ({}, {"psm": False})])
+def test_without_psm_it_sleeps_lightly_and_reports_at_each_interval(config, carrier):
+    with World({"report.interval": HOUR, **config}, **carrier) as world:
+        world.start()
+        world.advance(10 * HOUR + 300)
+        assert len([entry for entry in world.reports() if "water_flow" in entry]) == 11
+        assert world.module.boots == 1
+        asleep = world.milliseconds("sleep") / 1000
+        assert asleep > 0.98 * 10 * HOUR
+        world.cut()
+        assert world.verdict().problems == []
+        assert world.counters().get("psm_refused", 0) == (0 if config else 11)
+
+
+def test_wakelock_that_vetoes_psm_is_counted_and_reports_go_on():
+    app = counting("import pm\npm.wakelock_lock(pm.create_wakelock('hold', 4))\n")
+    with World({"report.interval": HOUR}, app) as world:
+        world.start()
+        world.advance(3 * HOUR + 300)
+        assert [entry["water_flow"] for entry in world.reports()] == [1, 2, 3, 4]
+        world.cut()
+        assert world.counters()["psm_vetoed"] == 3  # and one that is not saved yet
+        assert world.counters().get("psm_refused", 0) == 0
+
+
+def test_reading_that_never_has_a_value_makes_no_tight_loop():
+    app = counting("@reading('x')\ndef x():\n    1 / 0\n\n@reading('y')\ndef y():\n    return None\n")
+    with World({"report.interval": HOUR, "power.mode": "sleep"}, app) as world:
+        world.start()
+        world.advance(5 * HOUR + 300)
+        world.cut()
+        assert len(world.reports()) == 6
+        assert world.counters()["reading_failed"] <= 12  # before the network is there and after
+
+
+def test_command_reaches_a_device_in_light_sleep_at_its_next_report():
+    with World({"report.interval": HOUR, "power.mode": "sleep"}) as world:
+        world.start()
+        world.advance(600)
+        world.command(8001, valve_onoff=0)
+        world.advance(HOUR)
+        world.cut()
+        assert world.verdict().problems == []
+        assert len(world.answers()) == 1
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def lasting(world, hours=30):
+    """The device stays on for so long: no PSM without a network. What it spent searching, in s."""
+    world.start()
+    world.advance(hours * HOUR)
+    searched = world.milliseconds("searching") / 1000
+    asleep = (world.milliseconds("flight_sleep") + world.milliseconds("sleep")) / 1000
+    assert searched + asleep > 0.97 * hours * HOUR
+    return searched
+
+
+def test_without_registration_the_radio_is_off_between_tries_and_nothing_is_lost():
+    with World({"report.interval": HOUR}, state=2) as world:
+        searched = lasting(world)
+        assert searched < 0.06 * 30 * HOUR
+        assert 3 <= len([line for line in world.log() if "E12 NotRegistered" in line]) <= 12
+        assert len([e for e in world.of("sensor") if e.data["field"] == "flow"]) == 30
+        world.cut()
+        assert len(world.waiting()) >= 30
+        assert world.verdict().problems == []
+        assert world.counters()["fault_12"] >= 3
+
+
+def test_network_that_comes_back_gets_everything():
+    with World({"report.interval": HOUR}, state=2) as world:
+        world.start()
+        world.advance(5 * HOUR)
+        world.module.board.radio.carrier = replace(world.module.board.radio.carrier, state=1)
+        world.advance(12 * HOUR)
+        while world.on.done() and world.waiting():
+            world.wake()
+        assert len([entry for entry in world.reports() if "water_flow" in entry]) >= 5
+        if not world.on.done():
+            world.cut()
+        assert world.verdict().problems == []
+
+
+def test_sim_that_is_put_in_later_is_found():
+    with World({"report.interval": HOUR}) as world:
+        world.module.nv.values["sim"] = {"status": 0}
+        world.start()
+        world.advance(2 * HOUR)
+        assert any("E11 NoSim" in line for line in world.log())
+        world.cut()
+        world.module.nv.values["sim"]["status"] = 1
+        world.power_on(3, limit=DAY)
+        world.advance(1)
+        while world.waiting():
+            world.wake()
+        assert world.verdict().problems == []
+
+
+def test_denied_registration_backs_off():
+    with World({"report.interval": HOUR}, state=3) as world:
+        lasting(world, 10)
+        assert len([line for line in world.log() if "E12 NotRegistered" in line]) <= 7
+
+
+def test_platform_that_does_not_answer_costs_one_try_per_back_off_and_gets_everything_later():
+    with World({"report.interval": HOUR}, platform=False) as world:
+        assert world.power_on() == "psm"
+        for _ in range(12):
+            assert world.wake() == "psm"
+        assert any("E25 Silent" in line for line in world.log())
+        tries = [line for line in world.log() if "INFO:cycle:address" in line]
+        assert len(tries) <= 7
+        assert world.counters()["fault_25"] == len(tries)
+        world.platform_on()
+        for _ in range(20):
+            world.wake()
+        assert world.waiting() == []
+        assert world.verdict().problems == []
+        assert world.record("health")["row"] == 0
+
+
+def test_device_that_is_not_on_the_platform_waits_for_a_person_and_delivers_later():
+    with World({"report.interval": HOUR}, provisioned=False) as world:
+        assert world.power_on() == "psm"
+        for _ in range(20):
+            assert world.wake() == "psm"
+        assert len([line for line in world.log() if "E21 NotProvisioned" in line]) == 1
+        who = world.module.identity
+        product = world.aep.create_product("more meters", power_mode="PSM")
+        world.run.device = world.device = world.aep.create_device(product, name="meter", imei=who.imei, imsi=who.imsi)
+        for _ in range(12):
+            world.wake()
+        assert world.waiting() == []
+        assert world.verdict().problems == []
+
+
+def test_platform_that_forgot_the_device_is_registered_with_again_in_the_same_wake():
+    with World() as world:
+        world.power_on()
+        world.aep.front.end(world.device, "amnesia")
+        assert world.wake() == "psm"
+        assert world.waiting() == []
+        assert len(world.aep.registrations(world.device)) == 2
+        assert world.verdict().problems == []
+
+
+def test_back_off_set_by_a_clock_that_was_wrong_does_not_silence_the_device():
+    with World({"report.interval": HOUR}) as world:
+        world.power_on()
+        record = {**world.record("health"), "not_before": 4_000_000_000, "row": 1}
+        save(world, "health", record)
+        world.wake()
+        assert world.waiting() == []
+
+
+def save(world, name, value):
+    """Puts a record on the flash."""
+    body = json.dumps(value).encode()
+    world.flash.write(f"state/{name}.rec", b"%08x " % zlib.crc32(body) + body)
+
+
+def test_flash_that_fills_up_does_not_stop_the_reports():
+    with World() as world:
+        world.power_on()
+        fill(world.flash)
+        for _ in range(3):
+            assert world.wake() == "psm"
+        reports = [entry for entry in world.reports() if "water_flow" in entry]
+        assert len(reports) >= 1
+        assert world.module.boots == 4
+        assert len({entry["id"] for entry in world.stored()}) == len(world.stored())
+
+
+def test_reading_too_long_to_be_sent_is_skipped_and_the_others_are_sent():
+    with World(app=counting("@reading('x')\ndef x():\n    return 'y' * 600\n")) as world:
+        assert world.power_on() == "psm"
+        assert [entry["water_flow"] for entry in world.reports()] == [1]
+        assert world.counters()["reading_failed"] == 2
+        assert world.boot_record()["failed"] == 0 if world.flash.exists("boot.rec") else True
+
+
+def test_handler_as_long_as_the_watchdog_allows_is_not_bitten_however_many_wait():
+    slow = "@command(1)\ndef slow():\n    utime.sleep(100)\n"
+    with World(app=counting(slow)) as world:
+        world.power_on()
+        queue = [{"task": task, "service": 1, "fields": {}} for task in range(8)]
+        save(world, "commands", {"queue": queue, "done": []})
+        assert world.wake() == "psm"
+        assert [answer["taskId"] for answer in world.answers()] == list(range(8))
+
+
+def test_platform_that_never_stops_sending_is_heard_again_at_the_next_wake():
+    app = counting("@any_other\ndef other(data):\n    utime.sleep(30)\n")
+    with World(app=app) as world:
+        world.power_on()
+        for n in range(40):
+            world.aep.command(world.device, f"text {n}", ttl=10 * DAY)
+        began = world.module.wakes_at()
+        assert world.wake() == "psm"
+        assert world.loop.time() - began < 900
+        assert len(world.reports()) == 2
+
+
+# -- not provisioned ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [None, {"server.port": 0}])
+def test_without_settings_it_waits_asleep_with_the_repl_open_and_says_why(config):
+    with World(config) as world:
+        world.start()
+        world.advance(2 * DAY)
+        assert not world.on.done() or world.on.result().how == "exit"
+        assert any("waiting for /usr/config.json: " in line for line in world.log())
+        assert world.module.boots == 1
+        assert world.network.trace == []
+
+
+def test_config_that_comes_later_is_used_at_the_next_start():
+    with World(None) as world:
+        world.start()
+        world.advance(HOUR)
+        world.cut()
+        world.flash.write("config.json", b'{"server.host": "lwm2m.ctwing.cn"}')
+        assert world.power_on() == "psm"
+        assert world.verdict().problems == []
+
+
+def test_config_that_was_broken_later_leaves_the_device_on_its_last_good_settings():
+    with World() as world:
+        world.power_on()
+        world.flash.write("config.json", b'{"server.host": 5}')
+        assert world.wake() == "psm"
+        assert any("server.host: 5 is not allowed" in line for line in world.log())
+        assert world.counters()["config_refused"] == 1
+        assert world.verdict().problems == []
+
+
+# -- PSM and the application -------------------------------------------------------------------------------------------
+
+
+def test_psm_does_not_take_the_power_while_the_platform_is_waited_for():
+    """Retransmissions outlast T3324 (2 s) after a connection that enhanced sleep has released."""
+    with World() as world:
+        world.power_on()
+        mark = world.network.mark()
+        world.network.loss = 1.0
+        world.advance(world.module.wakes_at() - world.loop.time())
+        world.start(8)
+        while world.network.mark() < mark + 4:  # 2 s, 4 s and 8 s apart
+            world.advance(0.1)
+            assert not world.on.done(), "PSM while the platform was waited for"
+        world.network.loss = 0.0
+        assert world.loop.run_until_complete(world.on).how == "psm"
+        assert world.waiting() == []
+        assert world.verdict().problems == []

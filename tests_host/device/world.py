@@ -1,0 +1,170 @@
+"""A world under the test's hand: the local AEP, one simulated module with this tree in the CPython engine, and time.
+
+    world = World(config={"report.interval": 3600})
+    world.power_on()                # until the power goes; "psm"
+    world.command(8001, valve_onoff=0)
+    world.wake()                    # at the granted T3412, to the next end
+"""
+
+import asyncio
+import functools
+import json
+from dataclasses import replace
+from typing import Any
+
+from tools.checker import Verdict, check, entries, waiting
+from tools.ctwing.aep import Aep
+from tools.module.flash import Flash
+from tools.module.modem.misc import NEXT_REASON
+from tools.module.module import Module
+from tools.module.profiles import FAMILIES
+from tools.module.profiles.networks import CHINA_TELECOM
+from tools.scenario import AEP_ADDRESS, AEP_NAMES, AEP_PORT, COMMAND_TTL, Given, Plan, Run, files
+from tools.world.clock import WorldLoop
+from tools.world.events import Event, Events
+from tools.world.network import Network
+
+HOUR, DAY = 3600, 86400
+
+
+@functools.lru_cache(maxsize=32)
+def image(config: str | None, app: str | None) -> bytes:
+    """The flash as it leaves the factory."""
+    flash = Flash(blocks=FAMILIES["EC800E"].usr_blocks)
+    content = files(Plan(engine="cpython", config=json.loads(config or "{}"), app=app))
+    if config is None:
+        del content["config.json"]
+    flash.install(content)
+    return bytes(flash.image)
+
+
+class World:
+    """`config` are settings beside the server's address, None for no config.json; `app` is another app.py; the rest
+    changes the carrier's network (tools/module/profiles/networks.py)."""
+
+    def __init__(self, config: dict | None = {}, app: str | None = None, *, provisioned: bool = True, seed: int = 1,  # noqa: B006
+                 loss: float = 0.0, platform: bool = True, **carrier: Any) -> None:
+        self.loop = WorldLoop()
+        asyncio.set_event_loop(self.loop)
+        self.events = Events(self.loop.time)
+        self.network = Network(self.loop, self.events, seed=seed, loss=loss)
+        self.aep = Aep(self.loop, self.events, seed=seed)
+        self.platform_on() if platform else self.platform_off()
+        profile = replace(FAMILIES["EC800E"], carrier=replace(CHINA_TELECOM, **carrier))
+        self.module = Module(self.loop, self.network, self.events, profile=profile, seed=seed, engine="cpython")
+        self.flash = self.module.flash
+        self.flash.image[:] = image(None if config is None else json.dumps(config, sort_keys=True), app)
+        who = self.module.identity
+        product = self.aep.create_product("meters", power_mode="PSM")
+        self.device = self.aep.create_device(product, name="meter", imsi=who.imsi,
+                                             imei=who.imei if provisioned else "86000000" + who.imei[8:])
+        self.run = Run(Plan(engine="cpython"), self.events, self.network, self.aep, self.module, self.device)
+        self.on: asyncio.Task | None = None
+
+    def platform_on(self) -> None:
+        """The platform answers from now on."""
+        self.network.serve(AEP_ADDRESS, AEP_PORT, self.loop.run_until_complete(self.aep.start()), AEP_NAMES)
+
+    def platform_off(self) -> None:
+        """Its name resolves, and nobody answers."""
+        opened = self.loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        transport, _ = self.loop.run_until_complete(opened)
+        self.network.serve(AEP_ADDRESS, AEP_PORT, transport.get_extra_info("sockname"), AEP_NAMES)
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        if self.on is not None and not self.on.done():
+            self.cut()
+        self.aep.stop()
+        self.loop.run_until_complete(self.network.close())
+        asyncio.set_event_loop(None)
+        self.loop.close()
+
+    # -- power -----------------------------------------------------------------------------------------------------
+
+    def power_on(self, reason: int = 3, *, cut_at: int | None = None, limit: float = 3 * DAY) -> str:
+        """One power-on to its end; says how it ended. AssertionError when it lasts longer than `limit` seconds."""
+        self.start(reason, cut_at)
+        try:
+            return self.loop.run_until_complete(asyncio.wait_for(self.on, limit)).how
+        except asyncio.TimeoutError:
+            raise AssertionError(f"still on after {limit} s:\n" + "\n".join(self.log()[-10:])) from None
+
+    def wake(self, **options: Any) -> str:
+        """Sleeps until the granted T3412 and runs that wake."""
+        alarm = self.module.wakes_at()
+        assert alarm is not None
+        self.advance(alarm - self.loop.time())
+        return self.power_on(8, **options)
+
+    def again(self, how: str, **options: Any) -> str:
+        """The power-on that follows such an end."""
+        return self.wake(**options) if how == "psm" else self.power_on(NEXT_REASON[how], **options)
+
+    def start(self, reason: int = 3, cut_at: int | None = None) -> None:
+        """Switches on and does not wait."""
+        self.module.cut_at_program = cut_at
+        self.on = self.loop.create_task(self.module.power_on(reason))
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def cut(self) -> None:
+        """The supply fails now."""
+        self.module.power_cut()
+        assert self.on is not None
+        self.loop.run_until_complete(self.on)
+
+    # -- the platform ----------------------------------------------------------------------------------------------
+
+    def command(self, service: int, **fields: Any) -> int:
+        """Gives a command; returns its task."""
+        task = len(self.run.given) + 1
+        body = json.dumps({**fields, "taskId": task, "serviceId": service}, separators=(",", ":"))
+        number = self.aep.command(self.device, body, data_type="json", ttl=COMMAND_TTL)
+        self.run.given.append(Given(task, service, fields, number))
+        return task
+
+    def stored(self) -> list[dict[str, Any]]:
+        """Every entry the platform has, in the order it came."""
+        return entries(self.run)
+
+    def reports(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.stored() if "taskId" not in entry]
+
+    def answers(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.stored() if "taskId" in entry]
+
+    # -- what is seen ----------------------------------------------------------------------------------------------
+
+    def verdict(self) -> Verdict:
+        return check(self.run)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Entries of the outbox that are not consumed."""
+        return waiting(self.flash)
+
+    def record(self, name: str) -> dict[str, Any]:
+        """A record of /usr/state, {} where there is none."""
+        path = f"state/{name}.rec"
+        return json.loads(self.flash.read(path)[9:]) if self.flash.exists(path) else {}
+
+    def boot_record(self) -> dict[str, Any]:
+        return json.loads(self.flash.read("boot.rec")[9:])
+
+    def counters(self) -> dict[str, int]:
+        return self.record("health").get("counters", {})
+
+    def of(self, *kinds: str) -> list[Event]:
+        return self.events.of(*kinds)
+
+    def log(self) -> list[str]:
+        """What the application wrote."""
+        return [event.text for event in self.events.of("log", "console")]
+
+    def milliseconds(self, state: str) -> int:
+        """Time the module has spent in a state of the power meter, over its life."""
+        return self.module.board.meter.us(state) // 1000
