@@ -3,7 +3,7 @@
 A tree that fails to start is recorded and the module restarts: a second tree is never imported into the same VM,
 because a module that failed to import stays half-built in `usys.modules` and imports again without complaint
 (quecpython.md §1.2). Three failures in a row make a tree bad; with no good tree left the device waits with the REPL
-open, and tries again after six hours, so that a passing cause does not strand it for ever.
+open, and tries again after six hours or when PSM has ended, so that a passing cause does not strand it for ever.
 """
 
 import osTimer
@@ -18,7 +18,8 @@ RECORD = "/usr/boot.rec"
 WATCHDOG = 300  # s; every state of the cycle ends before it (device/cycle.py)
 FAILURES = 3  # in a row, after which a tree is bad
 WAIT = 6 * 3600 * 1000  # ms until bad trees are tried again
-_BY_WATCHDOG = 5  # Power.powerOnReason()
+_ABNORMAL = (5, 9)  # Power.powerOnReason(): watchdog, after a dump of the modem (quecpython.md §3.6)
+_PSM = 8
 
 _keep = []  # a timer whose reference is dropped stops (quecpython.md §3.8)
 
@@ -46,17 +47,21 @@ class Boot:
         if record[record["tree"]] != "good" or record["failed"]:
             record[record["tree"]] = "good"
             record["failed"] = 0
-            save(record)
+            save(record)  # where the flash refuses, the next wake says it again
 
 
 def run() -> None:
     """One boot."""
     record = load()
     tree = record["tree"]
-    if Power.powerOnReason() == _BY_WATCHDOG and record["failed"] < FAILURES:
-        failed(record, "watchdog")
+    reason = Power.powerOnReason()
+    if reason in _ABNORMAL and record[tree] != "bad":
+        failed(record, "reset with reason %d" % reason)
     if record[tree] == "bad":
         tree = choose(record)
+    if tree is None and reason == _PSM:  # it took the power while we waited, and the timer with it: hours have passed
+        pardon(record)
+        tree = record["tree"]
     boot = Boot(record)
     if tree is None:
         boot.rest()
@@ -67,19 +72,24 @@ def run() -> None:
         from device import cycle
 
         cycle.main(boot)
+    except KeyboardInterrupt:
+        boot.rest()  # somebody is at the REPL
+        raise
     except Exception as error:  # dialect: broad - whatever the tree did, the device must come back
         usys.print_exception(error)
-        failed(record, repr(error))
-        Power.powerRestart()
+        if failed(record, repr(error)):
+            Power.powerRestart()
+        boot.rest()
+        wait(record)  # a failure that could not be recorded would be repeated without end
 
 
-def failed(record: dict, why: str) -> None:
-    """Records a failure of the present tree; the third in a row makes it bad."""
+def failed(record: dict, why: str) -> bool:
+    """Records a failure of the present tree; the third in a row makes it bad. False where the flash refused."""
     record["failed"] += 1
     record["why"] = why[:120]
     if record["failed"] >= FAILURES:
         record[record["tree"]] = "bad"
-    save(record)
+    return save(record)
 
 
 def choose(record: dict):
@@ -95,20 +105,25 @@ def choose(record: dict):
 
 def wait(record: dict) -> None:
     """No tree can be started: the REPL stays open, the module may doze, and in six hours everything is tried again."""
-    print("boot: no tree starts (%s). REPL open; next try in 6 h." % record["why"])
+    print("boot: no tree starts (%s). REPL open; next try in 6 h, or remove %s and restart." % (record["why"], RECORD))
 
     def again(_) -> None:
-        for tree in ("a", "b"):
-            if record[tree] == "bad":
-                record[tree] = "new"
-        record["failed"] = FAILURES - 1
-        save(record)
+        pardon(record)
         Power.powerRestart()
 
     timer = osTimer()
     timer.start(WAIT, 0, again)
     _keep.append(timer)
     pm.autosleep(1)
+
+
+def pardon(record: dict) -> None:
+    """Bad trees may try once more."""
+    for tree in ("a", "b"):
+        if record[tree] == "bad":
+            record[tree] = "new"
+    record["failed"] = FAILURES - 1
+    save(record)
 
 
 def load() -> dict:
@@ -124,12 +139,17 @@ def load() -> dict:
     return {"tree": "a", "a": "new", "b": "empty", "failed": 0, "why": ""}
 
 
-def save(record: dict) -> None:
-    """Writes aside, then renames: the old record or the new one, never half of one."""
+def save(record: dict) -> bool:
+    """Writes aside, then renames: the old record or the new one, never half of one. False where the flash refused."""
     body = ujson.dumps(record).encode()
-    with open(RECORD + ".new", "wb") as file:
-        file.write(check(body) + b" " + body)
-    uos.rename(RECORD + ".new", RECORD)
+    try:
+        with open(RECORD + ".new", "wb") as file:
+            file.write(check(body) + b" " + body)
+        uos.rename(RECORD + ".new", RECORD)
+    except OSError as error:
+        usys.print_exception(error)
+        return False
+    return True
 
 
 def check(data: bytes) -> bytes:
