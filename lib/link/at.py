@@ -24,7 +24,10 @@ def send(command: str, timeout: int = 5) -> str:
         name = command.split("=")[0]
         raise NoModem(name + ": " + (_RESULTS[result] if 0 <= result < len(_RESULTS) else str(result)))
     end = text.find(b"\0")
-    lines = (text if end < 0 else text[:end]).decode().replace("\r", "\n").split("\n")
+    try:
+        lines = (text if end < 0 else text[:end]).decode().replace("\r", "\n").split("\n")
+    except UnicodeError:  # a buffer that was cut in the middle, noise
+        raise NoModem(command.split("=")[0] + ": garbled answer")
     return "\n".join([line for line in lines if line and line != "OK"])
 
 

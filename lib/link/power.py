@@ -84,9 +84,9 @@ class Power:
             pm.wakelock_unlock(self._lock)
 
     def release(self) -> int:
-        """Looks for the connection's end and asks again if it does not come, three times in all. Returns the number of
-        tries that were needed, 0 where it never came or the module cannot say (the network will end it by itself, 10-20
-        s)."""
+        """Looks for the end of the connection and asks again if it does not come, three times with `arm`'s. Returns the
+        number of tries that were needed, 0 where it never came or the module cannot say (the network will end it by
+        itself, 10-20 s)."""
         for attempt in range(1, _RELEASE_TRIES + 1):
             until = self._clock.now() + _RELEASE_WAIT
             while self._clock.now() < until:
@@ -96,8 +96,8 @@ class Power:
                 if self.released:
                     return attempt
                 self._clock.sleep(_RELEASE_POLL)
-            if not self.arm():
-                return 0
+            if attempt == _RELEASE_TRIES or not self.arm():
+                break
         return 0
 
     def _idle(self):

@@ -35,9 +35,13 @@ class Path:
         family = usocket.AF_INET6 if ":" in address else usocket.AF_INET
         try:
             self._socket = usocket.socket(family, usocket.SOCK_DGRAM)
-            self._socket.connect((address, port))
         except OSError as error:
             raise NoPath("socket: error %d" % error.args[0])
+        try:
+            self._socket.connect((address, port))
+        except OSError as error:
+            self._socket.close()  # there are few of them (quecpython.md §3.9)
+            raise NoPath("connect: error %d" % error.args[0])
 
     def send(self, data: bytes) -> None:
         """Sends one datagram. Raises NoPath."""
@@ -68,7 +72,8 @@ class Path:
             if not data:
                 raise NoPath("recv: the socket reports closed")
             self.received += 1
-            return bytes(data)
+            # S25's recv makes a str of the bytes (quecpython.md §3.9)
+            return data.encode() if isinstance(data, str) else bytes(data)
 
     def close(self) -> None:
         """Frees the socket; twice is harmless."""
