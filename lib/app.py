@@ -21,12 +21,19 @@ class Meter:
         self._uart = UART(UART.UART1, 9600, 8, 0, 1, 0)
 
     def ask(self, line: str) -> str:
+        self._take()  # an answer that came too late would be taken for this one's
         self._uart.write(line.encode() + b"\r\n")
+        answer = b""
         for _ in range(10):
             utime.sleep_ms(50)
-            if self._uart.any():
-                return self._uart.read(64).decode().strip()
+            answer += self._take()
+            if answer.endswith(b"\n"):
+                return answer.decode().strip()
         raise Failed("the meter does not answer")
+
+    def _take(self) -> bytes:
+        count = self._uart.any()
+        return self._uart.read(count) if count else b""
 
 
 meter = Meter()
