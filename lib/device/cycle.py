@@ -174,11 +174,13 @@ class Cycle:
         }
         if not facts["imei"]:
             raise NoModem("no IMEI")
+        imsi = cell.imsi()
         serving = cell.serving()
+        _log.info("IMEI %s, IMSI %s, ICCID %s", facts["imei"], imsi, cell.iccid())
         _log.info("address %s, cell %s", address, "unknown" if serving is None else "%x" % serving["cid"])
         if values["power.mode"] == "psm":
             self._asked = self.power.ask(values["report.interval"], values["power.active"])
-        name = lwm2m.endpoint(values["lwm2m.endpoint"], facts["imei"], cell.imsi())
+        name = lwm2m.endpoint(values["lwm2m.endpoint"], facts["imei"], imsi)
         jitter = 256 + (random_bytes(1, facts["imei"])[0] >> 1)
         self._close()
         self._talk = self.clock.now() + _TALK_LIMIT
@@ -207,6 +209,7 @@ class Cycle:
             return "unheard of"
         if self._session.send(payload, self._until) == ACKNOWLEDGED:
             self.outbox.consume(batch)
+            _log.info("acknowledged: id %d to %d", batch[0][0], batch[-1][0])
             self.health.well()
             self.settings.keep()
             self._delivered = True
