@@ -78,10 +78,10 @@ class Cycle:
         self.state = "WAKE"
         self._next = {(state, event): target for state, event, target in TABLE}
         self._limits = {name: limit for name, limit, _ in STATES}
-        self._problem = None
+        self._problem = Fault()
         self._asked = None
         self._tried = {}
-        self._session = None
+        self._session = None  # type: lwm2m.Session  # type: ignore[assignment]
         self._until = 0
         self._sampled = 0  # ms since power-on at which the last SAMPLE began
         self._talk = 0  # and after which nothing more is listened to
@@ -358,7 +358,7 @@ class Cycle:
     def _close(self) -> None:
         if self._session is not None:
             self._session.close()
-            self._session = None
+            self._session = None  # type: ignore[assignment]
 
 
 def main(boot) -> None:

@@ -30,7 +30,7 @@ TABLE = (
     ("link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"),
     ("power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: power down between wakes; sleep: light sleep"),
     ("power.active", "int", "s", 2, 11160, 2, "T3324: how long the network may still reach us before PSM"),
-)  # fmt: skip
+)  # type: tuple  # fmt: skip
 
 
 _current = []  # the one Settings of this boot

@@ -5,7 +5,7 @@ import utime
 try:
     from uos import urandom
 except ImportError:  # commented out in newer sources (quecpython.md §1.6)
-    urandom = None
+    urandom = None  # type: ignore[assignment]
 
 
 def random_bytes(count: int, seed: str = "") -> bytes:

@@ -19,7 +19,7 @@ class Power:
     def __init__(self, clock) -> None:
         self._clock = clock
         self._lock = -1
-        self.granted = None
+        self.granted = None  # type: tuple | None
         self.released = None
 
     def ask(self, interval: int, active: int):
