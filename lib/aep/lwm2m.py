@@ -51,7 +51,7 @@ class Session:
         self._numbers = numbers
         self._endpoint = endpoint
         self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
-        self._path = None
+        self._path = None  # type: sockets.Path  # type: ignore[assignment]
         self._downlinks = []
         self.resumed = False
         self.exchange = exchange.Exchange(
@@ -130,7 +130,7 @@ class Session:
         """Closes the socket; the registration stays, for the next wake."""
         if self._path is not None:
             self._path.close()
-            self._path = None
+            self._path = None  # type: ignore[assignment]
 
     def _resume(self, until: int) -> bool:
         lifetime = self._settings["lwm2m.lifetime"]

@@ -38,7 +38,7 @@ class Exchange:
         self.duplicates = 0
         self.retransmitted = 0
         self.stray = 0
-        self._pending = None  # our outstanding CON
+        self._pending = None  # type: Message | None  # our outstanding CON
         self._pending_raw = b""
         self._wait = 0  # ms until the next retransmission doubles
         self._left = 0  # retransmissions left
@@ -140,7 +140,7 @@ class Exchange:
                 if ours:
                     self._pending = None
                 return (RESET, message.mid)
-        elif ours and message.code == EMPTY:
+        elif ours and pending is not None and message.code == EMPTY:
             if pending.is_request():
                 # The response comes separately: no more retransmission, and an end no later than without this ACK, so
                 # that a short cut stays one.

@@ -232,6 +232,9 @@ class Cycle:
     def _release(self) -> str:
         self._save_session()
         self._close()
+        # Whether the module releases the connection while a wakelock is held is not known, so it is not held.
+        self.health.save()
+        self.power.doze()
         tries = self.power.release()
         if not tries:
             self.health.count("release_unseen")
