@@ -13,7 +13,7 @@ from device import commands, health, readings, settings
 from link import attach, cell, power
 from link.clock import Clock
 from link.entropy import random_bytes
-from link.fault import REATTACH, RETRY, WAIT, Fault, NoFlash, NoModem, NoSim, NotRegistered
+from link.fault import REATTACH, RETRY, WAIT, Fault, NoFlash, NoModem, NoPath, NoSim, NotRegistered
 from store.outbox import PAYLOAD_LIMIT, Outbox
 from store.record import Numbers, Record, directory
 
@@ -27,7 +27,7 @@ STATES = (
     ("OPEN", 150, "the session resumes or registers"),
     ("DELIVER", 120, "one command runs and leaves its answer, or one batch goes up, consumed once acknowledged"),
     ("LISTEN", 60, "commands come down and are stored"),
-    ("RELEASE", 30, "the session is saved and closed, the radio connection released"),
+    ("RELEASE", 30, "the session is saved, the radio connection released; what still comes down before that is stored"),
     ("FAULT", 30, "what went wrong is counted and classed"),
     ("BACK_OFF", 30, "the next try is put off, longer each time"),
     ("SLEEP", None, "PSM, or light sleep until the next wake"),
@@ -49,6 +49,8 @@ TABLE = (
     ("LISTEN", "more", "LISTEN"),
     ("LISTEN", "quiet", "RELEASE"),
     ("RELEASE", "released", "SLEEP"),
+    ("RELEASE", "commands", "DELIVER"),
+    ("RELEASE", "more", "LISTEN"),
     ("SLEEP", "woke without a boot", "SAMPLE"),
     ("*", "fault", "FAULT"),
     ("FAULT", "retry", "OPEN"),
@@ -231,11 +233,14 @@ class Cycle:
 
     def _release(self) -> str:
         self._save_session()
-        self._close()
         # Whether the module releases the connection while a wakelock is held is not known, so it is not held.
         self.health.save()
         self.power.doze()
-        tries = self.power.release()
+        tries = self.power.release(self._pause)
+        if tries < 0:
+            self.power.hold()
+            return "commands" if self.commands.waiting() else "more"
+        self._close()
         if not tries:
             self.health.count("release_unseen")
         return "released"
@@ -292,6 +297,18 @@ class Cycle:
         return "woke without a boot"
 
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _pause(self, wait: int) -> bool:
+        """Waits so many ms; True where a downlink came. A command that was lost is sent again after the listening
+        window (2-3 s, RFC 7252 §4.8), while the connection is still up: that time on the radio is paid for, so the
+        window does not grow by it."""
+        if self._session is not None and self.clock.now() < self._talk:
+            try:
+                return self._session.receive(self.clock.now() + wait) is not None
+            except NoPath:  # nothing is to be sent any more
+                self._close()
+        self.clock.sleep(wait)
+        return False
 
     def _take_readings(self) -> int:
         """Takes what is due; returns the time, 0 while unknown."""

@@ -83,10 +83,11 @@ class Power:
         if self._lock >= 0:
             pm.wakelock_unlock(self._lock)
 
-    def release(self) -> int:
-        """Looks for the end of the connection and asks again if it does not come, three times with `arm`'s. Returns the
-        number of tries that were needed, 0 where it never came or the module cannot say (the network will end it by
-        itself, 10-20 s)."""
+    def release(self, pause) -> int:
+        """Looks for the end of the connection and asks again if it does not come, three times with `arm`'s. Between two
+        looks `pause(ms)` waits, or returns True: something is to be done first. Returns the number of tries that were
+        needed; 0 where it never came or the module cannot say (the network will end it by itself, 10-20 s); -1 where
+        `pause` broke it off."""
         for attempt in range(1, _RELEASE_TRIES + 1):
             until = self._clock.now() + _RELEASE_WAIT
             while self._clock.now() < until:
@@ -95,7 +96,8 @@ class Power:
                     return 0
                 if self.released:
                     return attempt
-                self._clock.sleep(_RELEASE_POLL)
+                if pause(_RELEASE_POLL):
+                    return -1
             if attempt == _RELEASE_TRIES or not self.arm():
                 break
         return 0

@@ -157,6 +157,72 @@ def test_batches_bring_a_backlog_up_in_order():
         assert world.verdict().problems == []
 
 
+def lose(world, wanted, count=1):
+    """The first `count` downlink datagrams for which `wanted(data)` never arrive."""
+    down = world.network.down
+    left = [count]
+
+    def lossy(binding, data, sender):
+        hit = left[0] > 0 and wanted(data)
+        left[0] -= hit
+        world.network.loss = 1.0 if hit else 0.0
+        down(binding, data, sender)
+        world.network.loss = 0.0
+
+    world.network.down = lossy
+
+
+SLOW = (3000, 3000)  # ms from QSCLKEX's time to the connection's end: longer than a retransmission takes
+
+
+def is_command(data):
+    return data[1] == 3  # PUT
+
+
+@pytest.mark.parametrize("wanted", [is_command, lambda data: data[0] & 0x70 == 0x60 and data[1] == 0x44])
+def test_command_that_was_lost_is_heard_while_the_connection_lasts(wanted):
+    """The platform sends it again after 2-3 s, when the listening window (here 1 s) is over."""
+    with World({"listen.window": 1000}, release_ms=SLOW) as world:
+        world.power_on()
+        world.command(8001, valve_onoff=0)
+        lose(world, wanted)
+        assert world.wake() == "psm"
+        assert len(world.answers()) == 1
+        assert world.verdict().problems == []
+        assert world.record("session")["gap"] < 1000  # what is paid for anyway does not make the window longer
+
+
+def test_downlink_that_is_known_already_is_listened_on_after_while_the_connection_lasts():
+    seen = "@any_other\ndef other(data):\n    pass\n"
+    with World({"listen.window": 200}, counting(seen), release_ms=SLOW) as world:
+        world.power_on()
+        world.aep.command(world.device, "text", ttl=DAY)
+        lose(world, is_command)
+        mark = world.network.mark()
+        assert world.wake() == "psm"
+        puts = [d for d in world.network.trace[mark:] if d.direction == "down" and is_command(d.data)]
+        assert [d.lost for d in puts] == [True, False]
+        assert world.record("commands")["queue"] == []
+
+
+def test_socket_that_dies_while_the_connection_is_released_is_no_fault():
+    """An empty datagram makes it report "closed" (quecpython.md §3.9)."""
+    with World({"listen.window": 200}, release_ms=SLOW) as world:
+        world.power_on()
+        world.advance(world.module.wakes_at() - world.loop.time())
+        before = len(world.log())
+        world.start(8)
+        while not any("acknowledged" in line for line in world.log()[before:]):
+            world.advance(0.05)
+        world.advance(1)
+        (binding,) = world.network._bindings.values()
+        world.network.down(binding, b"", world.network._served[binding.remote])
+        assert world.loop.run_until_complete(world.on).how == "psm"
+        assert world.network.trace[-1].data == b""
+        assert "fault_15" not in world.counters()
+        assert not any("E15" in line for line in world.log())
+
+
 # -- light sleep -------------------------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,10 @@ class Modem:
         self.clock = Ticks()
         self.power = bench.load("link.power").Power(self.clock)
 
+    def pause(self, ms):
+        self.clock.sleep(ms)
+        return False
+
 
 def test_timers_are_asked_for_rounded_up_and_said_in_seconds():
     modem = Modem([0, 0, 0, 0, 0])
@@ -126,14 +130,14 @@ def test_module_without_a_free_wakelock_goes_on_without():
 
 def test_release_that_comes_is_seen():
     modem = Modem(answers={"AT+CSCON?": [(0, "+CSCON: 0,1")] * 3 + [(0, "+CSCON: 0,0")]})
-    assert modem.power.release() == 1
+    assert modem.power.release(modem.pause) == 1
     assert modem.power.released is True
     assert modem.clock.slept == 750
 
 
 def test_release_that_does_not_come_is_asked_for_three_times_and_then_left_to_the_network():
     modem = Modem(answers={"AT+CSCON?": (0, "+CSCON: 0,1")})
-    assert modem.power.release() == 0
+    assert modem.power.release(modem.pause) == 0
     assert modem.power.released is False
     assert len([command for command in modem.sent if command.startswith("AT+QSCLKEX")]) == 2
     assert modem.clock.slept == 9000
@@ -141,18 +145,24 @@ def test_release_that_does_not_come_is_asked_for_three_times_and_then_left_to_th
 
 def test_release_at_the_second_try_is_told():
     modem = Modem(answers={"AT+CSCON?": [(0, "+CSCON: 0,1")] * 13 + [(0, "+CSCON: 0,0")]})
-    assert modem.power.release() == 2
+    assert modem.power.release(modem.pause) == 2
+
+
+def test_release_is_broken_off_by_what_has_to_be_done_first():
+    modem = Modem(answers={"AT+CSCON?": (0, "+CSCON: 0,1")})
+    assert modem.power.release(lambda ms: modem.pause(ms) or modem.clock.slept >= 1000) == -1
+    assert modem.clock.slept == 1000
 
 
 @pytest.mark.parametrize("answer", [(1, "ERROR"), (0, ""), (0, "+CSCON: 1")])
 def test_module_that_cannot_say_is_not_polled(answer):
     modem = Modem(answers={"AT+CSCON?": answer})
-    assert modem.power.release() == 0
+    assert modem.power.release(modem.pause) == 0
     assert modem.power.released is None
     assert modem.clock.slept == 0
 
 
 def test_module_without_enhanced_sleep_waits_once():
     modem = Modem(answers={"AT+CSCON?": (0, "+CSCON: 0,1"), "AT+QSCLKEX": (1, "ERROR")})
-    assert modem.power.release() == 0
+    assert modem.power.release(modem.pause) == 0
     assert modem.clock.slept == 3000
