@@ -1,5 +1,9 @@
 """`python -m tools`: every command of the host side."""
 
+import io
+import os
+import sys
+
 import typer
 
 from tools.bench import bench
@@ -12,5 +16,25 @@ for command in (run, bench, docs):
     cli.command()(command)
 
 
+def main() -> None:
+    """Runs a command. A stop by hand, a closed pipe and a full disk end without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks, not an end
+    try:
+        cli(standalone_mode=True)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    cli()
+    main()

@@ -1,26 +1,43 @@
-"""Was anything lost, doubled or invented? What the simulated sensors drew against what the platform's database holds.
+"""Was anything lost, doubled, changed or invented? What the simulated sensors drew against the platform's database.
 
-It trusts nothing the device says of itself: samples come from the world (the meter's controller, the modem's signal),
-reports from the AEP's store, what still waits from the bytes on the flash, commands from those who gave them.
+It trusts nothing the device says of itself: samples come from the world (the meter's controller, the modem's signal and
+supply), reports from the AEP's store, what still waits from the bytes on the flash, commands from those who gave them,
+losses from the network. What this tree's app.py promises to report is checked only where that app ran.
 """
 
 import json
+import re
 import struct
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from tools.ctwing.store import Uplink
 from tools.module.flash import Flash
-from tools.scenario import Run
+from tools.scenario import Run, interval
+from tools.world.events import Event
 
-# Sensor of the world -> (field of the report, units of the field in one unit of the sensor).
-FIELDS = {"flow": ("water_flow", 1000), "rsrp": ("rsrp", 1), "battery": ("battery_voltage", 1000)}
-EVERY_SAMPLE = ("flow",)
-"""Sensors that only readings ask: each sample they drew must have become an entry. The modem's signal and supply are
-looked at for other ends as well."""
-SLACK = 3.0
-"""Seconds between an entry's time and the sample's: an entry carries the time at which sampling began."""
+# Field of a report -> (sensor of the world that it comes from, its units in one of the sensor's, service id).
+FIELDS = {
+    "water_flow": ("flow", 1000, 1),
+    "battery_voltage": ("battery", 1000, 1),
+    "rsrp": ("rsrp", 1, 2),
+    "sinr": ("sinr", 1, 2),
+}
+PROMISED = {"water_flow": 0, "battery_voltage": 86400, "rsrp": 43200, "sinr": 43200}
+"""Seconds between two samples that lib/app.py declares; 0: every wake."""
+
+EVERY_SAMPLE = ("water_flow",)
+"""Fields whose sensor only readings ask: each sample drawn must have become an entry. The modem's signal and supply
+are looked at for other ends as well."""
+
+EARLY, LATE = 1.0, 3.0
+"""Seconds by which an entry's time may lie after and before its sample: it is the whole second in which sampling began,
+and a sample follows within a second or two."""
+
+FAILED = re.compile(r"^ERROR:\w+:(?!E\d+ )")
+"""The device's log line of a reading or handler that failed; faults (E25 …) are met by trying again."""
 
 
 @dataclass
@@ -37,33 +54,36 @@ class Verdict:
     problems: list[str] = field(default_factory=list)
 
     def passed(self) -> bool:
-        """Everything was reported and acknowledged, once, and every command answered."""
+        """Everything was reported and acknowledged, and every command answered."""
         return not self.problems and self.readings_acknowledged == self.readings_taken > 0
+
+
+Entry = dict[str, Any]
 
 
 def check(run: Run) -> Verdict:
     """The verdict on a run."""
     verdict = Verdict()
-    stored = list(entries(run))
-    reports = [entry for entry in stored if "taskId" not in entry]
-    answers = [entry for entry in stored if "taskId" in entry]
-    _readings(run, reports, verdict)
-    _ids(stored, {entry["id"] for entry in waiting(run.module.flash)}, verdict)
-    _commands(run, answers, verdict)
+    stored = entries(run)
+    left = waiting(run.module.flash)
+    _readings(run, stored, left, verdict)
+    _ids(run, stored, {entry["id"] for entry in left}, verdict)
+    _commands(run, [entry for entry in stored if "taskId" in entry], verdict)
+    _module(run, verdict)
     return verdict
 
 
-def entries(run: Run) -> list[dict[str, Any]]:
-    """Every entry the platform stored, in the order it came, with `acked`: whether its uplink was acknowledged."""
+def entries(run: Run) -> list[Entry]:
+    """Every entry the platform stored, in the order it came, with `uplink`: the message that carried it."""
     out = []
     for uplink in run.aep.uplinks(run.device):
         body = json.loads(uplink.payload)
         for entry in body if isinstance(body, list) else [body]:
-            out.append({**entry, "acked": uplink.acked_at is not None})
+            out.append({**entry, "uplink": uplink})
     return out
 
 
-def waiting(flash: Flash) -> list[dict[str, Any]]:
+def waiting(flash: Flash) -> list[Entry]:
     """Entries of the outbox that were not consumed: an own reading of its format on flash (lib/store/outbox.py)."""
     if not flash.exists("state/outbox.log"):
         return []
@@ -83,65 +103,124 @@ def waiting(flash: Flash) -> list[dict[str, Any]]:
     return out
 
 
-def _readings(run: Run, reports: list[dict[str, Any]], verdict: Verdict) -> None:
-    left = [{name: text for name, text in entry["f"]} | {"t": entry["t"], "id": entry["id"]}
-            for entry in waiting(run.module.flash) if "task" not in entry]
-    seen = {entry["id"] for entry in reports}
-    at_platform = list({entry["id"]: entry for entry in reports}.values())
-    verdict.readings_acknowledged = len({entry["id"] for entry in reports if entry["acked"]})
-    held = at_platform + [entry for entry in left if entry["id"] not in seen]
+def _readings(run: Run, stored: list[Entry], left: list[Entry], verdict: Verdict) -> None:
+    at_platform = {entry["id"]: entry for entry in stored if "taskId" not in entry}
+    kept = {e["id"]: {**dict(e["f"]), "serviceId": e["s"], "t": e["t"], "id": e["id"]} for e in left if "task" not in e}
+    held = list({**kept, **at_platform}.values())
+    acked = {entry["id"] for entry in stored if "taskId" not in entry and entry["uplink"].acknowledged}
+    verdict.readings_acknowledged, verdict.readings_taken = len(acked), len(held)
     verdict.readings_waiting = len(held) - len(at_platform)
-    verdict.readings_taken = len(held)
-    for sensor, (name, scale) in FIELDS.items():
-        drawn = [event for event in run.events.of("sensor") if event.data["field"] == sensor]
-        unmatched = [entry for entry in held if name in entry]
-        for event in drawn:
-            value = event.data["value"]
-            match = next((entry for entry in unmatched if _same(entry, name, scale, value, event.t)), None)
-            if match is not None:
-                unmatched.remove(match)
-            elif sensor in EVERY_SAMPLE:
-                verdict.readings_taken += 1
-                verdict.readings_lost += 1
-                verdict.problems.append(f"lost: {sensor} {value} drawn at {event.t:.0f} is nowhere")
-        for entry in unmatched:
-            verdict.problems.append(f"invented: {name} {entry[name]} (id {entry['id']}) was never drawn")
+    for name in FIELDS:
+        matched = _match(run, name, [entry for entry in held if name in entry], verdict)
+        if run.plan.app is None:
+            _promised(run, name, matched, verdict)
 
 
-def _same(entry: dict[str, Any], name: str, scale: int, value: int, t: float) -> bool:
-    when = entry.get("t") or t  # taken before the clock was set: the entry has no time of its own
-    return round(float(entry[name]) * scale) == round(value) and abs(when - t) <= SLACK
+def _match(run: Run, name: str, unmatched: list[Entry], verdict: Verdict) -> list[float]:
+    """Finds the sample behind each entry; returns the times of those found."""
+    sensor, scale, service = FIELDS[name]
+    times = []
+    for event in run.events.of("sensor"):
+        if event.data["field"] != sensor:
+            continue
+        match = next((entry for entry in unmatched if _same(run, entry, name, scale, event)), None)
+        if match is not None:
+            unmatched.remove(match)
+            times.append(event.t)
+            if match["serviceId"] != service:
+                verdict.problems.append(f"changed: {name} (id {match['id']}) came under service {match['serviceId']}")
+        elif name in EVERY_SAMPLE:
+            verdict.readings_taken += 1
+            verdict.readings_lost += 1
+            verdict.problems.append(f"lost: {sensor} {event.data['value']} drawn at {event.t:.0f} is nowhere")
+    for entry in unmatched:
+        verdict.problems.append(f"invented: {name} {entry[name]} (id {entry['id']}) was never drawn")
+    return times
 
 
-def _ids(stored: list[dict[str, Any]], left: set[int], verdict: Verdict) -> None:
-    """Ids count every entry without a gap, so one that is nowhere is an entry that was lost."""
-    counts = Counter(entry["id"] for entry in stored)
-    for number in range(1, max([*counts, *left], default=0)):
-        if number not in counts and number not in left:
+def _same(run: Run, entry: Entry, name: str, scale: int, event: Event) -> bool:
+    if round(float(entry[name]) * scale) != event.data["value"]:
+        return False
+    when = entry.get("t")
+    if not when:  # only what was taken before the clock was first set may have no time
+        return event.t < run.events.of("registered")[0].t
+    return -EARLY <= event.t - when <= LATE
+
+
+def _promised(run: Run, name: str, times: list[float], verdict: Verdict) -> None:
+    """Sampled in the first wake, and from then on no longer than declared between two samples."""
+    if not run.wakes:
+        return
+    if not times or times[0] > run.wakes[0].ended:
+        verdict.problems.append(f"missing: no {name} from the first wake")
+    longest = max(PROMISED[name], interval(run.plan)) * 1.2 + 600  # a wake may be late by its own length and a back-off
+    marks = [*times, run.wakes[-1].ended]
+    for earlier, later in zip(marks, marks[1:], strict=False):
+        if later - earlier > longest:
+            verdict.problems.append(f"missing: no {name} for {later - earlier:.0f} s from {earlier:.0f} on")
+
+
+def _ids(run: Run, stored: list[Entry], left: set[int], verdict: Verdict) -> None:
+    """Ids count every entry without a gap, so one that is nowhere is an entry that was lost. One that came twice must
+    be the same entry, and its first message's acknowledgement must never have arrived."""
+    by_id: dict[int, list[Entry]] = {}
+    for entry in stored:
+        by_id.setdefault(entry["id"], []).append(entry)
+    for number in range(1, max([*by_id, *left], default=0)):
+        if number not in by_id and number not in left:
             verdict.readings_lost += 1
             verdict.problems.append(f"lost: id {number} is neither at the platform nor in the outbox")
-    verdict.readings_duplicated = sum(n - 1 for n in counts.values())
-    verdict.problems += [f"doubled: id {number} came {n} times" for number, n in counts.items() if n > 1]
-    for number in counts:
-        bodies = {json.dumps({k: v for k, v in e.items() if k not in ("acked", "t")}, sort_keys=True)
-                  for e in stored if e["id"] == number}
+    for number, found in by_id.items():
+        verdict.readings_duplicated += len(found) - 1
+        for entry in found[:-1]:
+            if _acknowledgement_arrived(run, entry["uplink"]):
+                verdict.problems.append(f"doubled: id {number} came again though its first message was acknowledged")
+        bodies = {json.dumps({k: v for k, v in e.items() if k not in ("uplink", "t")}, sort_keys=True) for e in found}
         if len(bodies) > 1:
-            verdict.problems.append(f"id {number} stands for {len(bodies)} different entries")
+            verdict.problems.append(f"changed: id {number} stands for {len(bodies)} different entries")
 
 
-def _commands(run: Run, answers: list[dict[str, Any]], verdict: Verdict) -> None:
+def _acknowledgement_arrived(run: Run, uplink: Uplink) -> bool:
+    """Whether the network carried an ACK (RFC 7252 §4.2) of this message to the module."""
+    ack = bytes([0x60, 0x00]) + uplink.mid.to_bytes(2, "big")
+    return any(
+        datagram.direction == "down" and datagram.data == ack and not datagram.lost
+        and 0 <= datagram.t_us / 1e6 - uplink.t < 247  # EXCHANGE_LIFETIME
+        for datagram in run.network.trace
+    )
+
+
+def _commands(run: Run, answers: list[Entry], verdict: Verdict) -> None:
     verdict.commands_sent = len(run.given)
-    by_task: dict[int, dict[int, dict[str, Any]]] = {}
+    by_task: dict[int, dict[int, Entry]] = {}
     for answer in answers:
         by_task.setdefault(answer["taskId"], {})[answer["id"]] = answer
     for given in run.given:
-        found = list(by_task.get(given.task, {}).values())
+        found = list(by_task.pop(given.task, {}).values())
+        what = f"command {given.service} task {given.task}"
         if len(found) != 1:
-            verdict.problems.append(f"command {given.service} task {given.task}: {len(found)} answers")
-        elif (found[0]["serviceId"], found[0].get("act_result")) != (given.service + 1000, 0):
-            verdict.problems.append(f"command {given.service} task {given.task} answered {found[0]}")
-        verdict.commands_answered += len(found) == 1
+            verdict.problems.append(f"{what}: {len(found)} answers")
+            continue
+        verdict.commands_answered += 1
+        told = {key: found[0].get(key) for key in ("serviceId", "act_result", *given.fields)}
+        if told != {"serviceId": given.service + 1000, "act_result": 0, **given.fields}:
+            verdict.problems.append(f"{what} was answered {told}")
+        if not found[0]["uplink"].acknowledged:
+            verdict.problems.append(f"{what}: the answer was not acknowledged")
+    verdict.problems += [f"task {task} was answered and never given" for task in by_task]
     moves = [event.data["state"] for event in run.events.of("valve")]
     wanted = [given.fields["valve_onoff"] for given in run.given if given.service == 8001]
     if moves != wanted:
         verdict.problems.append(f"the valve was to move {wanted} and moved {moves}")
+
+
+def _module(run: Run, verdict: Verdict) -> None:
+    """The module powered down in PSM at the end of each wake, and nothing of the user's failed."""
+    ends = Counter(event.text for event in run.events.of("power"))
+    if run.problem is None and not ends["psm"] == run.module.psm_entered == len(run.wakes):
+        verdict.problems.append(f"{len(run.wakes)} wakes and {run.module.psm_entered} times in PSM")
+    if run.problem is None and run.module.boots != sum(ends.values()):
+        verdict.problems.append(f"{run.module.boots} boots, and the power went {sum(ends.values())} times")
+    failed = [event.text for event in run.events.of("log") if FAILED.match(event.text)]
+    if failed:
+        verdict.problems.append(f"{len(failed)} readings or handlers failed; the first: {failed[0]}")

@@ -1,25 +1,14 @@
 """`python -m tools docs`: the documents that come from the code. A test holds them to it (`--check`)."""
 
-import ast
 import io
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from tools.scenario import ROOT, Plan, play, quicker
+from tools.scenario import Plan, play, quicker
+from tools.tables import CYCLE, ROOT, SETTINGS, literal
 from tools.timeline import Timeline
-
-SETTINGS, CYCLE = ROOT / "lib/device/settings.py", ROOT / "lib/device/cycle.py"
-
-
-def literal(path: Path, name: str) -> Any:
-    """A table of an on-module file, read without running it."""
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == name:
-            return ast.literal_eval(node.value)
-    raise LookupError(f"{path.name} has no table {name}")
 
 
 def configuration() -> str:

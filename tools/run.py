@@ -14,7 +14,7 @@ from tools.checker import check
 from tools.ctwing.trace import write_pcap
 from tools.module.module import ENGINES
 from tools.module.profiles import FAMILIES
-from tools.scenario import Plan, play
+from tools.scenario import Plan, ScenarioError, play
 from tools.timeline import Timeline, summary
 
 Family = enum.Enum("Family", {name: name for name in FAMILIES}, type=str)  # type: ignore[misc]
@@ -37,17 +37,31 @@ def run(
 
     Exit 0 only if every reading was acknowledged and every command answered.
     """
+    if pcap is not None:
+        _writable(pcap)
     out = Console(stderr=as_json, highlight=False)
     plan = Plan(family=family.value, engine=engine.value, wakes=wakes, seed=seed, loss=loss, protocol=protocol.value)
     started = time.perf_counter()
-    done = play(plan, Timeline(out, everything=everything))
+    try:
+        done = play(plan, Timeline(out, everything=everything))
+    except ScenarioError as error:
+        out.print(f"FAILED: {error}\n{error.hint}", style="bold red", soft_wrap=True)
+        raise typer.Exit(1) from None
     seconds = time.perf_counter() - started
     result = figures.result(done)
     days = (done.events.log[-1].t - done.events.log[0].t) / 86400
     summary(out, result, check(done), days, seconds)
-    if pcap is not None:
-        write_pcap(pcap, done.aep.trace())
-        out.print(f"{len(done.aep.trace())} datagrams written to {pcap}")
     if as_json:
-        print(json.dumps(result))
+        print(json.dumps(result), flush=True)
+    if pcap is not None:
+        count = write_pcap(pcap, done.aep.trace())
+        out.print(f"{count} datagrams written to {pcap}")
     raise typer.Exit(0 if result["error"] is None else 1)
+
+
+def _writable(path: Path) -> None:
+    """Said before the run, not after it."""
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--pcap") from None

@@ -36,7 +36,8 @@ LINES: dict[str, Callable[[Event], str]] = {
     "observe": lambda e: "→ " + e.text,
     "observed": lambda e: "← " + e.text,
     "observe-failed": lambda e: "← " + e.text,
-    "read": lambda e: "← read " + e.text,
+    "read": lambda e: f"← read {e.data['path']}: " + (e.data["payload"].decode() if e.data["payload"].isascii() and
+            e.data["payload"].decode().isprintable() else f"{len(e.data['payload'])} bytes"),
     "update": lambda e: f"← Update {e.data['endpoint']}",
     "deregister": lambda e: "← " + e.text,
     "uplink": lambda e: f"← {e.data['type']} {e.data['mid']}: " + e.data["payload"].decode(errors="replace"),
@@ -84,8 +85,9 @@ def _bad(event: Event) -> bool:
 
 def summary(console: Console, result: dict, verdict: Verdict, days: float, seconds: float) -> None:
     """The table at the end."""
-    table = Table(title=f"{result['wakes']} wakes of a simulated {result['family']}, engine {result['engine']}, "
-                        f"seed {result['seed']}", title_justify="left")
+    wakes = f"{result['wakes']} wake" + "s" * (result["wakes"] != 1)
+    table = Table(title=f"{wakes} of a simulated {result['family']}, engine {result['engine']}, seed {result['seed']}",
+                  title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
 
@@ -107,7 +109,9 @@ def summary(console: Console, result: dict, verdict: Verdict, days: float, secon
     row("live heap at the peak", _unit(result["heap_peak_bytes"], "bytes"))
     console.print(table)
     if result["error"] is None:
-        console.print("Nothing lost, nothing doubled, every command answered.", style="bold green")
+        repeats = result["readings_duplicated"]
+        doubled = f"{repeats} repeated because every acknowledgement was lost" if repeats else "nothing doubled"
+        console.print(f"Nothing lost, {doubled}, every command answered.", style="bold green")
         return
     console.print(f"FAILED: {result['error']['name']} (code {result['error']['code']})", style="bold red")
     console.print(result["error"]["hint"], soft_wrap=True)

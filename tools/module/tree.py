@@ -86,5 +86,5 @@ def bytecode(source: bytes, name: str, version: int = 6) -> bytes:
         command = [program, *options, f"-msmall-int-bits={SMALL_INT_BITS}", "-s", name, "-o", str(compiled), str(plain)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise CompileError(done.stderr.strip())
+            raise CompileError(done.stderr.strip().replace(str(plain), f"{LIBRARY}/{name}"))
         return compiled.read_bytes()

@@ -1,0 +1,71 @@
+"""A run that cannot go well ends with its reason, whatever the product maker has written."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tools import figures
+from tools.scenario import ROOT, Plan, ScenarioError, play, quicker
+
+APP = (ROOT / "lib/app.py").read_text()
+
+
+def ended(app=None, engine="cpython", **changes):
+    return figures.result(play(Plan(app=app, engine=engine, measure_heap=False, **{"wakes": 1, **changes})))["error"]
+
+
+def test_an_import_error_in_app_py_is_named():
+    error = ended(APP.replace("import utime", "import utime, no_such_module"))
+    assert error["name"] in ("restarts", "no-tree")
+    assert "no_such_module" in error["hint"]
+
+
+def test_a_syntax_error_in_app_py_is_said_before_the_run():
+    with pytest.raises(ScenarioError) as caught:
+        play(Plan(app="def broken(:\n    pass\n", engine="vm"))
+    assert caught.value.name == "compile"
+    assert "app.py" in str(caught.value) and "/tmp" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("report.interval", 1), ("report.interval", "6h"), ("no.such", 1)])
+def test_a_broken_config_is_named_with_what_is_allowed(name, value):
+    error = ended(config={name: value})
+    assert error["name"] == "unprovisioned"
+    assert name in error["hint"]
+
+
+def test_a_handler_that_hangs_is_reset_by_the_watchdog_answered_interrupted_and_the_device_lives_on():
+    asks = '    if meter.ask("VALVE,%d" % valve_onoff) != "OK":'
+    assert asks in APP
+    app = APP.replace(asks, "    while True:\n        utime.sleep(5)\n    if 0:")
+    done = play(quicker(Plan(app=app, wakes=4)))
+    assert [event.data["reason"] for event in done.events.of("boot")].count(5) == 1
+    assert any(b'"reason":"interrupted"' in uplink.payload for uplink in done.aep.uplinks(done.device))
+    assert len(done.wakes) == 4
+
+
+def test_power_mode_sleep_is_refused_because_a_run_counts_wakes_from_psm():
+    with pytest.raises(ScenarioError, match="PSM"):
+        play(quicker(Plan(config={"power.mode": "sleep"})))
+
+
+@pytest.mark.parametrize("engine", ["vm", "cpython"])
+def test_a_run_can_be_stopped_by_hand(engine):
+    command = [sys.executable, "-m", "tools", "run", "--engine", engine, "--wakes", "10000"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as going:
+        while "wake-up" not in going.stdout.readline():
+            pass
+        going.send_signal(signal.SIGINT)
+        _, complaints = going.communicate(timeout=30)
+    assert going.returncode == 130
+    assert "Traceback" not in complaints
+
+
+def test_a_trace_that_cannot_be_written_is_said_before_the_run():
+    command = [sys.executable, "-m", "tools", "run", "--pcap", os.path.join(ROOT, "no", "where.pcap")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr and "boot" not in done.stdout
