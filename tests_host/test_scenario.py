@@ -47,6 +47,15 @@ def test_a_handler_that_hangs_is_reset_by_the_watchdog_answered_interrupted_and_
     assert len(done.wakes) == 4
 
 
+def test_a_handler_that_computes_without_end_is_reset_by_the_watchdog_too(monkeypatch):
+    monkeypatch.setattr("tools.module.vm.engine.SILENCE_LIMIT", 1.0)
+    asks = '    if meter.ask("VALVE,%d" % valve_onoff) != "OK":'
+    done = play(Plan(app=APP.replace(asks, "    while True:\n        pass\n    if 0:"), wakes=4, measure_heap=False))
+    assert [event.data["reason"] for event in done.events.of("boot")].count(5) == 1
+    assert any(b'"reason":"interrupted"' in uplink.payload for uplink in done.aep.uplinks(done.device))
+    assert len(done.wakes) == 4
+
+
 def test_power_mode_sleep_is_refused_because_a_run_counts_wakes_from_psm():
     with pytest.raises(ScenarioError, match="PSM"):
         play(quicker(Plan(config={"power.mode": "sleep"})))

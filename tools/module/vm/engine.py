@@ -4,6 +4,7 @@ The VM is read synchronously: while it computes nothing else runs and no virtual
 engine. That is what makes the traces of both the same.
 """
 
+import asyncio
 import atexit
 import contextlib
 import functools
@@ -23,8 +24,9 @@ from tools.module.flash import BLOCK, Flash
 from tools.module.tree import bytecode
 from tools.module.usr import FUNCTIONS
 
-SILENCE_LIMIT = 30.0
-"""Real seconds that an application may compute without a call before the run is given up as hanging."""
+SILENCE_LIMIT = 10.0
+"""Real seconds that an application may compute without a call before it counts as hanging: then the module's watchdog
+bites when it would have, and without one the run is given up."""
 
 SHIM = Path(__file__).with_name("shim.py")
 
@@ -98,6 +100,10 @@ def unpack(value: Any, buffers: list[bytearray]) -> Any:
     return content  # "c": a callback's id
 
 
+class Silent(HostError):
+    """The application computes and computes."""
+
+
 class Vm:
     """One running VM and the link to it."""
 
@@ -132,7 +138,7 @@ class Vm:
         try:
             line = self._lines.readline()
         except TimeoutError as silence:
-            raise HostError(f"the application computed for {SILENCE_LIMIT:.0f} s without a call") from silence
+            raise Silent(f"the application computed for {SILENCE_LIMIT:.0f} s without a call") from silence
         except ConnectionResetError:
             line = b""
         if not line:
@@ -203,7 +209,11 @@ class VmEngine(Engine):
     async def _attend(self, vm: Vm) -> None:
         """Serves calls until a callback is done; for main.py, until the power goes."""
         while True:
-            name, args, named = vm.next_call()
+            try:
+                name, args, named = vm.next_call()
+            except Silent:
+                await self._watchdog()
+                raise
             if name == "!done":
                 return
             buffers: list[bytearray] = []
@@ -213,6 +223,14 @@ class VmEngine(Engine):
             kind, result = await self.answer(name, values, named)
             changed = [[i, bytes(b).hex()] for i, b in enumerate(buffers) if b != before[i]]
             vm.tell(kind, pack(result), changed)
+
+
+    async def _watchdog(self) -> None:
+        """An application that never calls again is reset by the watchdog, if it has armed one."""
+        dog = getattr(self.board.firmware.get("machine"), "dog", None)
+        if dog is not None:
+            await asyncio.sleep(dog.when() - self.board.loop.time())
+            raise PowerOff("watchdog", "the application computed without an end")
 
 
 @functools.lru_cache(maxsize=8)
