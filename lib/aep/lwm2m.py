@@ -16,6 +16,8 @@ from m2m import client as c
 from m2m import objects
 
 # The Update that resumes is a short cut: two tries, about 6 s, never CoAP's own 62-93 s with the radio on (DESIGN §4).
+# Estimate: an answer takes 1 s even where the radio connection is set up first; with jitter the waits are 1.6-2.4 s and
+# twice that.
 _SHORT_TIMEOUT = const(1600)
 _SHORT_RETRIES = const(1)
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after Register: one lost and repeated request is inside

@@ -16,8 +16,8 @@ import ujson
 from micropython import const
 
 from aep.session import BUSY, KEPT, MALFORMED
-from device.readings import RESERVED, literal, size
-from store.outbox import TooLong
+from device.readings import RESERVED, literal, size, whole
+from store.outbox import PAYLOAD_LIMIT, TooLong
 
 _REMEMBERED = const(16)  # task ids
 _QUEUE = const(8)  # commands waiting; AEP's own SDK queues 5 to 20 (ctwing.md §2.5)
@@ -37,6 +37,17 @@ class Failed(Exception):
 def command(service: int, idempotent: bool = False, **fields):
     """Declares the handler of a command. `fields` gives each field's check: `one_of(...)` or `between(low, high)`. The
     handler is called with the fields by name and returns a dict of fields for the answer, or None."""
+
+    why = ""
+    if not whole(service) or idempotent not in (False, True):
+        why = "one service id is wanted, in parentheses"
+    elif service in _handlers:
+        why = "declared twice"
+    for name in fields:
+        if not callable(fields[name]):
+            why = name + " has no check, e.g. one_of(0, 1)"
+    if why:
+        raise ValueError("command %s: %s" % (service, why))
 
     def declare(function):
         _handlers[service] = (fields, idempotent, function)
@@ -172,7 +183,10 @@ class Commands:
             return _pairs(function(**item["fields"]) or {}), ""
         except Failed as error:
             self._health.count("command_failed")
-            return [], str(error) or "failed"
+            why = error.args[0] if error.args else ""
+            return [], (why if isinstance(why, str) else str(why)) or "failed"  # str() of a text is a copy
+        except TooLong:
+            return [], "answer too long"
         except Exception as error:  # dialect: broad - app.py is the user's
             self._health.failed("command", str(item["service"]), error)
             return [], "failed"
@@ -219,7 +233,7 @@ def _parse(payload: bytes):
 def _command(body: dict):
     task, service = body.pop("taskId", None), body.pop("serviceId")
     for number in (task, service):
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0x7FFFFFFF:
+        if not whole(number):
             return None
     for value in body.values():
         if isinstance(value, float):
@@ -241,7 +255,7 @@ def _bytes(value) -> int:
 
 def _cut(text: str, limit: int) -> str:
     """The text's first `limit` bytes, without half a character: on some images a str is bytes (quecpython.md §1.2)."""
-    raw = text.encode()
+    raw = text[: limit + 1].encode()
     end = min(limit, len(raw))
     while 0 < end < len(raw) and raw[end] & 0xC0 == 0x80:
         end -= 1
@@ -250,7 +264,13 @@ def _cut(text: str, limit: int) -> str:
 
 def _pairs(reply: dict) -> list:
     """A handler's reply as entry fields; sorted, because MicroPython's dicts keep no order."""
-    for name in reply:
+    pairs = []
+    total = 0
+    for name in sorted(reply):
         if not isinstance(name, str) or name in RESERVED:
             raise ValueError("an answer's field cannot be called " + repr(name))
-    return [[name, literal(reply[name], 3 if isinstance(reply[name], float) else 0)] for name in sorted(reply)]
+        pairs.append([name, literal(reply[name], 3 if isinstance(reply[name], float) else 0)])
+        total += len(name) + len(pairs[-1][1])
+        if total > PAYLOAD_LIMIT:
+            raise TooLong("an answer of %d characters" % total)
+    return pairs

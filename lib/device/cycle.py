@@ -1,7 +1,9 @@
 """The duty cycle: one wake from power-on to sleep, as a table of states and the loop that walks it.
 
 The table is the documentation: `docs/cycle.md` is drawn from it. A state is a method that returns an event; the table
-says which state follows. The watchdog is fed between states, and every state ends before it bites.
+says which state follows. The watchdog is fed between states. Each state's deadline bounds what the device itself waits
+for and ends before the watchdog bites; it does not bound the user's code. A reading or handler that takes longer than
+the watchdog (boot.py) ends in a reset with reason 5, and its command is answered "interrupted".
 """
 
 import log
@@ -19,7 +21,7 @@ from store.record import Numbers, Record, directory
 
 STATE = "/usr/state"
 
-# (state, longest stay in s, what it does)
+# (state, longest stay in s beside what readings and handlers take, what it does)
 STATES = (
     ("WAKE", 30, "settings and what was saved are loaded"),
     ("SAMPLE", 60, "readings that are due go into the outbox"),
@@ -60,13 +62,14 @@ TABLE = (
 )
 
 _TRIES = const(2)  # of a fault that may be tried again within one wake
-_BACK_OFF = const(900)  # s, doubled with each fault in a row
+_BACK_OFF = const(900)  # s, doubled with each fault in a row; estimate
 _LONGEST = const(86400)  # s; a fault that waits for a person is tried this often
-_PSM_GRACE = const(30)  # s after T3324 within which the power should have gone
+_PSM_GRACE = const(30)  # s after T3324 within which the power should have gone; estimate
 _NAP = const(120)  # s of light sleep between two feeds of the watchdog
-_LISTEN_LIMIT = const(10000)  # ms: the longest a learned window grows
-_NAT_IDLE = const(30000)  # ms without a datagram after which the way back to us is taken for closed
-_TALK_LIMIT = const(600000)  # ms: a platform that goes on sending is heard again at the next wake
+_LISTEN_LIMIT = const(10000)  # ms: the longest a learned window grows; estimate
+# ms without a datagram after which the way back to us is taken for closed, as a vendor's SDK does (ctwing.md §2.7)
+_NAT_IDLE = const(30000)
+_TALK_LIMIT = const(600000)  # ms: a platform that goes on sending is heard again at the next wake; estimate
 
 _log = log.getLogger("cycle")
 
@@ -211,7 +214,7 @@ class Cycle:
             return "unheard of"
         if self._session.send(payload, self._until) == ACKNOWLEDGED:
             self.outbox.consume(batch)
-            _log.info("acknowledged: id %d to %d", batch[0][0], batch[-1][0])
+            _log.info("acknowledged: id %s", _span(batch[0][0], batch[-1][0]))
             self.health.well()
             self.settings.keep()
             self._delivered = True
@@ -316,7 +319,7 @@ class Cycle:
         due = self.readings.due(now, stamp["u"], self.settings.values["report.interval"])
         if due:
             count = self.readings.take(due, now, stamp, self.outbox)
-            _log.info("%d readings due, %d entries, %d waiting", len(due), count, self.outbox.waiting)
+            _log.info("readings due: %d, entries: %d, waiting: %d", len(due), count, self.outbox.waiting)
         return now
 
     def _granted(self):
@@ -379,6 +382,10 @@ class Cycle:
         if self._session is not None:
             self._session.close()
             self._session = None  # type: ignore[assignment]
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else "%d to %d" % (first, last)
 
 
 def main(boot) -> None:

@@ -16,6 +16,8 @@ DATA_REPORT = const(1)  # service ids of AEP's standard water meter (ctwing.md Â
 SIGNAL_REPORT = const(2)
 RESERVED = ("taskId", "serviceId", "id", "t", "act_result", "reason")  # of an uplink: no field may be called so
 
+_DIGITS = const(9)  # decimals at most; a float of 64 bits has 15 digits in all
+
 _declared = []
 
 
@@ -34,15 +36,32 @@ def days(count: int) -> int:
     return count * 86400
 
 
+def whole(value, highest: int = 0x7FFFFFFF) -> bool:
+    """It is a whole number 0â€¦highest."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= highest
+
+
 def reading(*fields: str, every: int = 0, digits: int = 0, service: int = 1):  # dialect: keyword-only - like prose
     """Declares a reading. The function returns its value, or a tuple of as many values as there are fields: numbers
     (sent with `digits` decimals), bool, str, or None. None alone means "no value now": it is asked again once the
     network is there, and at the next wake. `every` in seconds: it is taken at the first wake after that time, 0 at
     every wake. `service` is the report's service id."""
 
-    for field in fields:
-        if field in RESERVED or [row for row in _declared if row[3] == service and field in row[0]]:
-            raise ValueError("reading %s: the name is taken" % field)
+    why = ""
+    if not fields or [field for field in fields if not isinstance(field, str) or not field]:
+        why = "names of fields are wanted, in parentheses"
+    elif not whole(every):
+        why = "every is not a whole number of seconds"
+    elif not whole(digits, _DIGITS):
+        why = "digits is not 0-%d" % _DIGITS
+    elif not whole(service):
+        why = "service is not a whole number"
+    else:
+        for i, field in enumerate(fields):
+            if field in RESERVED + fields[:i] or [row for row in _declared if row[3] == service and field in row[0]]:
+                why = "the name %s is taken" % field
+    if why:
+        raise ValueError("reading %s: %s" % (fields, why))
 
     def declare(function):
         _declared.append((fields, every, digits, service, function))
@@ -151,19 +170,23 @@ def _fit(asked: list, head: dict, stamp: dict):
 
 
 def literal(value, digits: int) -> str:
-    """A value as JSON. Text, not a number, from here on: both ends then agree on every digit."""
+    """A value as JSON. Text, not a number, from here on: both ends then agree on every digit. Raises TooLong for what
+    no payload could hold, before the heap has to."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int) and not digits:
-        return "%d" % value
-    if isinstance(value, (int, float)):
+    if isinstance(value, str):
+        text = value if len(value) > PAYLOAD_LIMIT else ujson.dumps(value)
+    elif isinstance(value, int) and not digits:
+        text = "%d" % value
+    elif isinstance(value, (int, float)):
         text = "%.*f" % (digits, value)
         if "n" in text:  # nan, inf
             raise ValueError("not a number")
-        return text
-    if isinstance(value, str):
-        return ujson.dumps(value)
-    raise ValueError("a reading is a number, bool or text")
+    else:
+        raise ValueError("a reading is a number, bool or text")
+    if len(text) > PAYLOAD_LIMIT:
+        raise TooLong("a value of %d characters" % len(text))
+    return text
 
 
 def size(entry: dict) -> int:

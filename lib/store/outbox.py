@@ -20,7 +20,7 @@ PAYLOAD_LIMIT = const(512)  # bytes an uplink should not exceed (ctwing.md §2.5
 _HEADER = ">HII"  # body length, CRC-32 of id and body, id
 _HEADER_SIZE = const(10)
 _SHORTEST = const(12)  # bytes of a frame: the header and "{}"
-_BODY_LIMIT = const(1200)  # a longer frame is damage, not an entry
+_BODY_LIMIT = const(1200)  # a longer frame is damage; estimate: a payload's text quoted again, twice as long at most
 _DEAD_LIMIT = const(4096)  # bytes of consumed frames tolerated before the log is rewritten: one littlefs block
 
 

@@ -251,6 +251,9 @@ def raising(error):
         (lambda: {"x": [1]}, "failed"), (lambda: {"x": float("nan")}, "failed"), (lambda: {"id": 5}, "failed"),
         (lambda: {"act_result": 0}, "failed"), (lambda x: None, "failed"),
         (lambda: {"x": "y" * 600}, "answer too long"), (lambda: {"x": "阀" * 170}, "answer too long"),
+        (lambda: {"x": "y" * 200_000}, "answer too long"), (lambda: {"x": 10**600}, "answer too long"),
+        (lambda: {f"x{n}": n for n in range(2000)}, "answer too long"),
+        (lambda: {"x" * 20_000: 1}, "answer too long"),
     ],
 )  # fmt: skip
 def test_handler_that_raises_or_returns_what_cannot_be_sent_is_answered_as_failed(function, reason):
@@ -260,6 +263,32 @@ def test_handler_that_raises_or_returns_what_cannot_be_sent_is_answered_as_faile
     (answer,) = device.answers()
     assert (answer["act_result"], answer["reason"]) == (1, reason)
     assert device.keep(taskId=4, serviceId=1) == KEPT
+
+
+@pytest.mark.parametrize(
+    ("declare", "why"),
+    [
+        (lambda app: app.command("8001"), "command 8001: one service id is wanted, in parentheses"),
+        (lambda app: app.command(True), "command True: one service id is wanted"),
+        (lambda app: app.command(-1), "command -1: one service id is wanted"),
+        (lambda app: app.command(8001, app.one_of(0, 1)), "command 8001: one service id is wanted"),
+        (lambda app: app.command(8001, x=1), "command 8001: x has no check"),
+        (lambda app: app.command(8001, x=[0, 1]), "command 8001: x has no check"),
+        (lambda app: (app.command(8001)(print), app.command(8001)), "command 8001: declared twice"),
+    ],
+)  # fmt: skip
+def test_declaration_that_makes_no_sense_is_refused_with_its_name(declare, why):
+    with pytest.raises(ValueError) as refused:
+        Device(lambda app, ran: declare(app))
+    assert str(refused.value).startswith(why)
+
+
+def test_declaration_without_parentheses_is_refused_with_the_functions_name():
+    def valve():
+        pass
+
+    with pytest.raises(ValueError, match=r"command .*valve.*: one service id is wanted, in parentheses"):
+        Device(lambda app, ran: app.command(valve))
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
@@ -272,7 +301,8 @@ def test_handler_that_returns_nothing_is_answered_as_done(nothing):
 @pytest.mark.parametrize(
     ("text", "sent"),
     [
-        ("the valve is stuck", "the valve is stuck"), ("", "failed"), ("x" * 200, "x" * 80), ("阀门" * 50, "阀门" * 13),
+        ("the valve is stuck", "the valve is stuck"), ("", "failed"), ("x" * 200, "x" * 80), ("x" * 200_000, "x" * 80),
+        ("阀门" * 50, "阀门" * 13),
         ('a "quoted"\nline', 'a "quoted"\nline'), ("\x01" * 80, "answer too long"),
     ],
 )  # fmt: skip

@@ -165,8 +165,8 @@ def test_value_becomes_json(value, digits, text):
 @pytest.mark.parametrize(
     "value",
     [math.nan, math.inf, -math.inf, [1], {"a": 1}, b"x", object(), ValueError("x"), KeyError(), ZeroDivisionError(),
-     MemoryError(), "x" * 600, 10**600, "阀" * 200],
-    ids=repr,
+     MemoryError(), "x" * 600, 10**600, "阀" * 200, "x" * 200_000],
+    ids=lambda value: repr(value)[:40],
 )  # fmt: skip
 def test_reading_that_raises_or_has_no_usable_value_is_skipped_counted_and_stays_due(value):
     def declare(app):
@@ -201,6 +201,33 @@ def test_no_value_yet_is_no_failure_and_is_asked_again(value, fields):
     assert device.due(T0) == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "options", "why"),
+    [
+        ((), {}, "names of fields are wanted"), ((5,), {}, "names of fields are wanted"),
+        (("",), {}, "names of fields"),
+        (("a", None), {}, "names of fields"), (("a",), {"every": -1}, "every"), (("a",), {"every": 0.5}, "every"),
+        (("a",), {"every": "6h"}, "every"), (("a",), {"every": None}, "every"), (("a",), {"digits": 1.0}, "digits"),
+        (("a",), {"digits": -1}, "digits"), (("a",), {"digits": 10}, "digits"), (("a",), {"digits": True}, "digits"),
+        (("a",), {"service": "1"}, "service"), (("a",), {"service": -1}, "service"),
+        (("a", "a"), {}, "the name a is taken"),
+    ],
+)  # fmt: skip
+def test_declaration_that_makes_no_sense_is_refused_with_its_name(fields, options, why):
+    with pytest.raises(ValueError) as refused:
+        one(1).app.reading(*fields, **options)
+    assert str(refused.value).startswith(f"reading {fields}: ")
+    assert why in str(refused.value)
+
+
+def test_declaration_without_parentheses_is_refused_with_the_functions_name():
+    def total_flow():
+        return 1
+
+    with pytest.raises(ValueError, match=r"reading .*total_flow.*: names of fields are wanted, in parentheses"):
+        one(1).app.reading(total_flow)
+
+
 @pytest.mark.parametrize("name", ["id", "t", "serviceId", "taskId", "act_result"])
 def test_name_that_an_uplink_needs_itself_is_refused_where_it_is_declared(name):
     with pytest.raises(ValueError, match=name):
@@ -209,7 +236,7 @@ def test_name_that_an_uplink_needs_itself_is_refused_where_it_is_declared(name):
 
 def test_name_declared_twice_for_one_service_is_refused():
     app = several(a=0).app
-    with pytest.raises(ValueError, match="reading a"):
+    with pytest.raises(ValueError, match="the name a is taken"):
         app.reading("b", "a")
     app.reading("a", service=2)(lambda: 1)
 

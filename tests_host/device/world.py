@@ -19,31 +19,33 @@ from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES
 from tools.module.profiles.networks import CHINA_TELECOM
-from tools.scenario import AEP_ADDRESS, AEP_NAMES, AEP_PORT, COMMAND_TTL, Given, Plan, Run, files
+from tools.scenario import AEP_ADDRESS, AEP_NAMES, AEP_PORT, Given, Plan, Run, ScenarioError, files
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Network
 
 HOUR, DAY = 3600, 86400
+COMMAND_TTL = 2 * DAY
 
 
 @functools.lru_cache(maxsize=32)
-def image(config: str | None, app: str | None) -> bytes:
+def image(config: str | None, app: str | None, engine: str = "cpython") -> bytes:
     """The flash as it leaves the factory."""
     flash = Flash(blocks=FAMILIES["EC800E"].usr_blocks)
-    content = files(Plan(engine="cpython", config=json.loads(config or "{}"), app=app))
-    if config is None:
-        del content["config.json"]
+    content = files(Plan(engine=engine, app=app))
+    given = json.loads(content.pop("config.json"))
+    if config is not None:
+        content["config.json"] = json.dumps({**given, **json.loads(config)}).encode()
     flash.install(content)
     return bytes(flash.image)
 
 
 class World:
-    """`config` are settings beside the server's address, None for no config.json; `app` is another app.py; the rest
-    changes the carrier's network (tools/module/profiles/networks.py)."""
+    """`config` are settings beside the server's address, None for no config.json; `app` is another app.py; the VM's
+    heap is bounded; the rest changes the carrier's network (tools/module/profiles/networks.py)."""
 
     def __init__(self, config: dict | None = {}, app: str | None = None, *, provisioned: bool = True, seed: int = 1,  # noqa: B006
-                 loss: float = 0.0, platform: bool = True, **carrier: Any) -> None:
+                 loss: float = 0.0, platform: bool = True, engine: str = "cpython", **carrier: Any) -> None:
         self.loop = WorldLoop()
         asyncio.set_event_loop(self.loop)
         self.events = Events(self.loop.time)
@@ -51,14 +53,16 @@ class World:
         self.aep = Aep(self.loop, self.events, seed=seed)
         self.platform_on() if platform else self.platform_off()
         profile = replace(FAMILIES["EC800E"], carrier=replace(CHINA_TELECOM, **carrier))
-        self.module = Module(self.loop, self.network, self.events, profile=profile, seed=seed, engine="cpython")
+        self.module = Module(self.loop, self.network, self.events, profile=profile, seed=seed, engine=engine)
         self.flash = self.module.flash
-        self.flash.image[:] = image(None if config is None else json.dumps(config, sort_keys=True), app)
+        self.flash.image[:] = image(None if config is None else json.dumps(config, sort_keys=True), app, engine)
         who = self.module.identity
         product = self.aep.create_product("meters", power_mode="PSM")
         self.device = self.aep.create_device(product, name="meter", imsi=who.imsi,
                                              imei=who.imei if provisioned else "86000000" + who.imei[8:])
-        self.run = Run(Plan(engine="cpython"), self.events, self.network, self.aep, self.module, self.device)
+        plan = Plan(engine=engine, config=config or {}, app=app)
+        self.run = Run(plan, self.events, self.network, self.aep, self.module, self.device)
+        self.run.problem = ScenarioError("by hand", "a test leads", "")  # so wakes may end as it wants
         self.on: asyncio.Task | None = None
 
     def platform_on(self) -> None:
