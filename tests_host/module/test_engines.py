@@ -301,6 +301,33 @@ print('after')
 
 
 @BOTH
+def test_usys_exit_in_a_callback_ends_the_callback_only(engine):
+    """quecpython.md §1.5."""
+    lines = printed(engine, """
+import probe, usys, utime
+probe.call_back(lambda nothing: usys.exit(), None)
+utime.sleep(1)
+print('after')
+""")
+    assert lines[-1] == "after"
+
+
+def test_callbacks_beyond_the_schedulers_depth_are_lost():
+    """quecpython.md §1.5: 64 in S21."""
+    bench = Bench("cpython")
+    bench.run("""
+import probe, utime
+heard = []
+for number in range(70):
+    probe.call_back(heard.append, number)
+utime.sleep(1)
+print(heard == list(range(64)))
+""")
+    assert bench.printed() == ["True"]
+    assert len(bench.events.of("overflow")) == 6
+
+
+@BOTH
 def test_a_callback_may_call_the_firmware_but_no_other_interrupts_it(engine):
     assert printed(engine, """
 import probe, utime

@@ -17,6 +17,10 @@ from tools.world.clock import WorldLoop
 from tools.world.events import Events
 from tools.world.network import Network
 
+QUEUED = 64
+"""Callbacks that may wait for the application: the scheduler's depth in S21 (quecpython.md §1.5); newer images have a
+queue of unknown length. What comes beyond is lost (inferred: as MicroPython's own scheduler does)."""
+
 
 class PowerOff(BaseException):
     """The application stops here for ever. `how`: psm, down, restart, cut, watchdog, exit (it ended by itself)."""
@@ -183,9 +187,13 @@ class Board:
 
     def call_back(self, callback: int | None, argument: Any) -> None:
         """Queues a callback of the application; it runs while the application waits."""
-        if callback is not None:
-            self.callbacks.append((callback, argument))
-            self.changed.set()
+        if callback is None:
+            return
+        if len(self.callbacks) >= QUEUED:
+            self.events.emit("module", "overflow", "callback lost", waiting=QUEUED)
+            return
+        self.callbacks.append((callback, argument))
+        self.changed.set()
 
     def later(self, seconds: float, action: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
         """Runs `action` after `seconds`, unless the power goes before."""

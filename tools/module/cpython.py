@@ -252,7 +252,7 @@ class Application:
         """Runs one callback; what it raises is printed and swallowed (quecpython.md §1.5)."""
         try:
             self.callbacks[callback](argument)
-        except Exception as error:  # noqa: BLE001 - as the firmware does
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as the firmware does
             self.print_exception(error)
 
 

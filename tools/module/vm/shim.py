@@ -86,7 +86,7 @@ def call(path, *args, **named):
         if kind == "call back":
             try:
                 callbacks[value](unpack(extra))
-            except Exception as error:  # noqa: BLE001 - printed and swallowed (quecpython.md 1.5)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - printed and swallowed (quecpython.md 1.5)
                 print_exception(error)
             say("!done", [], {})
         elif kind == "return":
