@@ -146,6 +146,15 @@ def test_uart_reads_what_is_there_and_tells_its_callback():
     assert rig.told == {9: [[0, 1, length]]}
 
 
+def test_uart_writes_text_as_its_bytes():
+    """quecpython.md §3.7, §1.2: a str is a byte string."""
+    rig = Rig()
+    uart = rig.make("machine.UART", 1, 9600)
+    assert (uart("write", "READ\r\n"), rig.make("machine.UART", 2, 9600)("write", "水")) == (6, 3)
+    rig.wait(1)
+    assert uart("readline").startswith(b"FLOW,1,")
+
+
 def test_uart_without_a_peer_is_silent():
     rig = Rig()
     uart = rig.make("machine.UART", 2, 115200)

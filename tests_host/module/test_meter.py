@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests_host.module.modem_rig import EC800E, Rig
+from tests_host.module.modem_rig import EC800E, Rig, profile
 from tools.module.modem.meter import STATES
 
 
@@ -32,6 +32,23 @@ def test_autosleep_is_cheaper_than_idle():
     rig.ask("pm.autosleep", 1)
     rig.wait(1000)
     assert rig.board.meter.report()["mc"]["sleep"] == pytest.approx(640.0, rel=0.01)
+
+
+@pytest.mark.parametrize(("fun", "state"), [(0, "flight_sleep"), (4, "flight")])
+def test_without_registration_only_cfun_0_sleeps(fun, state):
+    """quecpython.md §4.2."""
+    rig = Rig().until_ready()
+    rig.ask("pm.autosleep", 1)
+    rig.ask("net.setModemFun", fun)
+    assert rig.board.meter.state == state
+
+
+def test_a_module_that_is_denied_does_not_sleep():
+    """quecpython.md §4.2."""
+    rig = Rig(profile(state=3))
+    rig.ask("pm.autosleep", 1)
+    rig.wait(60)
+    assert (rig.board.meter.state, rig.board.radio.rrc) == ("idle", "idle")
 
 
 def test_time_between_power_ons_counts():

@@ -105,6 +105,14 @@ def test_cfun_0_in_the_middle_of_an_attach_breaks_it_off():
     assert rig.board.meter.state == "flight"
 
 
+def test_config_is_lte_only_and_reads_back_the_roaming_that_was_set():
+    """quecpython.md §3.1."""
+    rig = Rig()
+    assert rig.ask("net.getConfig") == (5, False)
+    assert [rig.ask("net.setConfig", *args) for args in ((5, 1), (5,), (5, 2), (0, 0))] == [0, 0, -1, -1]
+    assert rig.ask("net.getConfig") == (5, True)
+
+
 def test_unknown_cfun_is_refused(ready):
     assert ready.ask("net.setModemFun", 2) == -1
 

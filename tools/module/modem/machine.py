@@ -260,8 +260,9 @@ class UART(Thing):
         """Up to and with the newline; what there is, when there is none (inferred)."""
         return self.read(self._received.find(b"\n") + 1 or len(self._received))
 
-    async def write(self, data: bytes) -> int:
+    async def write(self, data: bytes | str) -> int:
         """The count, after the time the line takes: 10 bits a byte."""
+        data = data.encode() if isinstance(data, str) else data
         if self._peer is not None:
             await self.board.radio.work(len(data) * 10 / self._baud)
             self._peer.receive(bytes(data))

@@ -49,11 +49,16 @@ class Net(Firmware):
         return self.board.radio.nitz or -1
 
     def getConfig(self) -> tuple[int, bool]:
-        """5 = LTE only, no roaming."""
-        return (5, False)
+        """(5 = LTE only, roaming allowed)."""
+        return (5, self.board.nv.values.get("roaming", False))
 
-    def setConfig(self, mode: int, roaming: int = 0) -> int:
-        return 0 if mode == 5 else -1
+    def setConfig(self, mode: int, roaming: int | None = None) -> int:
+        """LTE only. Roaming is kept in NV and read back, but keeps the module from no network here (both inferred)."""
+        if mode != 5 or roaming not in (None, 0, 1):
+            return -1
+        if roaming is not None:
+            self.board.nv.values["roaming"] = bool(roaming)
+        return 0
 
     def getNetMode(self) -> tuple[int, str, str, int] | int:
         cell = self.board.radio.carrier.cell

@@ -80,8 +80,10 @@ class Radio:
 
     @property
     def may_sleep(self) -> bool:
-        """autosleep(1), no wakelock, no VBUS (quecpython.md §4.2)."""
-        return bool(self.autosleep) and not self.locked and not self.usb
+        """autosleep(1), no wakelock, no VBUS, and CFUN=0 or registered: a module that searches, is denied or in flight
+        mode stays awake (quecpython.md §4.2)."""
+        settled = self.fun == 0 or self.registered
+        return bool(self.autosleep) and not self.locked and not self.usb and settled
 
     def tau_expires_at(self) -> float | None:
         """World seconds at which the granted T3412 wakes the module from PSM; also valid after power-off."""
