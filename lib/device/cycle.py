@@ -21,45 +21,47 @@ from store.record import Numbers, Record, directory
 
 STATE = "/usr/state"
 
-# (state, longest stay in s beside what readings and handlers take, what it does)
-STATES = (
-    ("WAKE", 30, "settings and what was saved are loaded"),
-    ("SAMPLE", 60, "readings that are due go into the outbox"),
-    ("ATTACH", 250, "SIM, registration, data call, clock"),
-    ("OPEN", 150, "the session resumes or registers"),
-    ("DELIVER", 120, "one command runs and leaves its answer, or one batch goes up, consumed once acknowledged"),
-    ("LISTEN", 60, "commands come down and are stored"),
-    ("RELEASE", 30, "the session is saved, the radio connection released; what still comes down before that is stored"),
-    ("FAULT", 30, "what went wrong is counted and classed"),
-    ("BACK_OFF", 30, "the next try is put off, longer each time"),
-    ("SLEEP", None, "PSM, or light sleep until the next wake"),
-    ("UNPROVISIONED", None, "no usable settings: waits for config.json with the REPL open"),
-)
+# Lists, not tuples: the strings of a constant tuple are not shared, which would take 5 KB more.
 
-# (state, event, next state)
-TABLE = (
-    ("WAKE", "ready", "SAMPLE"),
-    ("WAKE", "no settings", "UNPROVISIONED"),
-    ("SAMPLE", "something to do", "ATTACH"),
-    ("SAMPLE", "nothing to do", "SLEEP"),
-    ("ATTACH", "attached", "OPEN"),
-    ("OPEN", "open", "DELIVER"),
-    ("DELIVER", "more", "DELIVER"),
-    ("DELIVER", "empty", "LISTEN"),
-    ("DELIVER", "unheard of", "OPEN"),
-    ("LISTEN", "commands", "DELIVER"),
-    ("LISTEN", "more", "LISTEN"),
-    ("LISTEN", "quiet", "RELEASE"),
-    ("RELEASE", "released", "SLEEP"),
-    ("RELEASE", "commands", "DELIVER"),
-    ("RELEASE", "more", "LISTEN"),
-    ("SLEEP", "woke without a boot", "SAMPLE"),
-    ("*", "fault", "FAULT"),
-    ("FAULT", "retry", "OPEN"),
-    ("FAULT", "attach again", "ATTACH"),
-    ("FAULT", "give up", "BACK_OFF"),
-    ("BACK_OFF", "put off", "SLEEP"),
-)
+# [state, longest stay in s beside what readings and handlers take, what it does]
+STATES = [
+    ["WAKE", 30, "settings and what was saved are loaded"],
+    ["SAMPLE", 60, "readings that are due go into the outbox"],
+    ["ATTACH", 250, "SIM, registration, data call, clock"],
+    ["OPEN", 150, "the session resumes or registers"],
+    ["DELIVER", 120, "one command runs and leaves its answer, or one batch goes up, consumed once acknowledged"],
+    ["LISTEN", 60, "commands come down and are stored"],
+    ["RELEASE", 30, "the session is saved, the radio connection released; what still comes down before that is stored"],
+    ["FAULT", 30, "what went wrong is counted and classed"],
+    ["BACK_OFF", 30, "the next try is put off, longer each time"],
+    ["SLEEP", None, "PSM, or light sleep until the next wake"],
+    ["UNPROVISIONED", None, "no usable settings: waits for config.json with the REPL open"],
+]  # type: list
+
+# [state, event, next state]
+TABLE = [
+    ["WAKE", "ready", "SAMPLE"],
+    ["WAKE", "no settings", "UNPROVISIONED"],
+    ["SAMPLE", "something to do", "ATTACH"],
+    ["SAMPLE", "nothing to do", "SLEEP"],
+    ["ATTACH", "attached", "OPEN"],
+    ["OPEN", "open", "DELIVER"],
+    ["DELIVER", "more", "DELIVER"],
+    ["DELIVER", "empty", "LISTEN"],
+    ["DELIVER", "unheard of", "OPEN"],
+    ["LISTEN", "commands", "DELIVER"],
+    ["LISTEN", "more", "LISTEN"],
+    ["LISTEN", "quiet", "RELEASE"],
+    ["RELEASE", "released", "SLEEP"],
+    ["RELEASE", "commands", "DELIVER"],
+    ["RELEASE", "more", "LISTEN"],
+    ["SLEEP", "woke without a boot", "SAMPLE"],
+    ["*", "fault", "FAULT"],
+    ["FAULT", "retry", "OPEN"],
+    ["FAULT", "attach again", "ATTACH"],
+    ["FAULT", "give up", "BACK_OFF"],
+    ["BACK_OFF", "put off", "SLEEP"],
+]
 
 _TRIES = const(2)  # of a fault that may be tried again within one wake
 _BACK_OFF = const(900)  # s, doubled with each fault in a row; estimate
@@ -81,8 +83,6 @@ class Cycle:
         self.boot = boot
         self.clock = Clock()
         self.state = "WAKE"
-        self._next = {(state, event): target for state, event, target in TABLE}
-        self._limits = {name: limit for name, limit, _ in STATES}
         self._problem = Fault()
         self._asked = None
         self._tried = {}
@@ -99,10 +99,10 @@ class Cycle:
         """Walks the table until the power goes; returns only where there is nothing to run on."""
         while self.state != "UNPROVISIONED":
             self.boot.feed()
-            limit = self._limits[self.state]
+            limit = [row[1] for row in STATES if row[0] == self.state][0]
             self._until = self.clock.now() + 1000 * (limit or 0)
             event = self.step()
-            self.state = self._next.get((self.state, event)) or self._next[("*", event)]
+            self.state = [row[2] for row in TABLE if row[0] in (self.state, "*") and row[1] == event][0]
         self.boot.rest()
         self.power.doze()
         _log.error("waiting for /usr/config.json: %s", self.settings.problem)

@@ -15,22 +15,22 @@ _STATE = "/usr/state/"
 _TRIAL_WAKES = const(2)
 _LONGEST = const(4096)  # bytes of config.json
 
-# (name, type, unit, lowest or choices, highest, default, what it does). No default: the setting is required.
-TABLE = (
-    ("server.host", "text", "", 1, 253, None, "address or name of the platform's LwM2M service, e.g. lwm2m.ctwing.cn"),
-    ("server.port", "int", "", 1, 65535, 5683, "its UDP port"),
-    ("lwm2m.endpoint", "choice", "", ("imei", "urn:imei", "urn:imei-imsi"), None, "imei", "endpoint's format"),
-    ("lwm2m.lifetime", "int", "s", 300, 86400, 86400, "how long the platform waits for a sign of life"),
-    ("lwm2m.ack_timeout", "int", "ms", 500, 10000, 2000, "CoAP ACK_TIMEOUT: wait before the first retransmission"),
-    ("lwm2m.retries", "int", "", 0, 8, 4, "CoAP MAX_RETRANSMIT"),
-    ("report.interval", "int", "s", 60, 1116000, 21600, "time between wakes; rounded up to what T3412 can say"),
-    ("report.batch", "int", "", 1, 16, 4, "most entries of the outbox in one uplink; 512 bytes bound it as well"),
-    ("outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"),
-    ("listen.window", "int", "ms", 200, 10000, 2000, "how long to wait for commands after the last message"),
-    ("link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"),
-    ("power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: power down between wakes; sleep: light sleep"),
-    ("power.active", "int", "s", 2, 11160, 2, "T3324: how long the network may still reach us before PSM"),
-)  # type: tuple  # fmt: skip
+# [name, type, unit, lowest or choices, highest, default, what it does]. No default: the setting is required.
+TABLE = [
+    ["server.host", "text", "", 1, 253, None, "address or name of the platform's LwM2M service, e.g. lwm2m.ctwing.cn"],
+    ["server.port", "int", "", 1, 65535, 5683, "its UDP port"],
+    ["lwm2m.endpoint", "choice", "", ("imei", "urn:imei", "urn:imei-imsi"), None, "imei", "endpoint's format"],
+    ["lwm2m.lifetime", "int", "s", 300, 86400, 86400, "how long the platform waits for a sign of life"],
+    ["lwm2m.ack_timeout", "int", "ms", 500, 10000, 2000, "CoAP ACK_TIMEOUT: wait before the first retransmission"],
+    ["lwm2m.retries", "int", "", 0, 8, 4, "CoAP MAX_RETRANSMIT"],
+    ["report.interval", "int", "s", 60, 1116000, 21600, "time between wakes; rounded up to what T3412 can say"],
+    ["report.batch", "int", "", 1, 16, 4, "most entries of the outbox in one uplink; 512 bytes bound it as well"],
+    ["outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"],
+    ["listen.window", "int", "ms", 200, 10000, 2000, "how long to wait for commands after the last message"],
+    ["link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"],
+    ["power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: power down between wakes; sleep: light sleep"],
+    ["power.active", "int", "s", 2, 11160, 2, "T3324: how long the network may still reach us before PSM"],
+]  # type: list  # fmt: skip
 
 
 _current = []  # the one Settings of this boot

@@ -7,7 +7,7 @@ import atcmd
 
 from link.fault import NoModem
 
-_RESULTS = ("OK", "ERROR", "+CME ERROR", "+CMS ERROR", "invalid parameter", "timeout", "system error")
+_RESULTS = "OK,ERROR,+CME ERROR,+CMS ERROR,invalid parameter,timeout,system error"  # one text: less heap than seven
 _lock = _thread.allocate_lock()  # sendSync is not re-entrant (quecpython.md §3.12)
 _buffer = bytearray(256)  # the longest answer we read is QENG's, about 120 bytes
 
@@ -21,8 +21,9 @@ def send(command: str, timeout: int = 5) -> str:
         result = atcmd.sendSync(command + "\r\n", _buffer, "", timeout)
         text = bytes(_buffer)
     if result != 0:
-        name = command.split("=")[0]
-        raise NoModem(name + ": " + (_RESULTS[result] if 0 <= result < len(_RESULTS) else str(result)))
+        names = _RESULTS.split(",")
+        seen = names[result] if 0 <= result < len(names) else str(result)
+        raise NoModem(command.split("=")[0] + ": " + seen)
     end = text.find(b"\0")
     try:
         lines = (text if end < 0 else text[:end]).decode().replace("\r", "\n").split("\n")
