@@ -174,3 +174,27 @@ def test_malformed_and_unknown_commands_are_errors_and_change_nothing(command):
 ))
 def test_no_text_breaks_the_interpreter(ready, text):
     assert ready.at(text)[0] in (0, 1, 2)
+
+
+def test_ten_minutes_are_still_a_timeout(ready):
+    assert send(ready, "AT\r\n", 8, "", 600)[0] == 0
+
+
+@pytest.mark.parametrize(("n", "answer"), [
+    (1, "1,1"), (2, '2,1,"DF5C","5A2890B",7'), (3, '3,1,"DF5C","5A2890B",7'),
+])
+def test_cereg_below_4_has_no_timers_and_below_2_no_cell(n, answer):
+    """TS 27.007 §10.1.22."""
+    rig = Rig().until_ready()
+    rig.at('AT+CPSMS=1,,,"00100100","00000101"')
+    rig.wait(1)
+    rig.at(f"AT+CEREG={n}")
+    assert rig.at("AT+CEREG?")[1].strip() == "+CEREG: " + answer
+
+
+def test_cpsms_2_resets_the_timers():
+    """TS 27.007 §7.38."""
+    rig = Rig()
+    rig.at('AT+CPSMS=1,,,"00100100","00000101"')
+    assert rig.at("AT+CPSMS=2")[0] == 0
+    assert rig.at("AT+CPSMS?")[1].strip() == '+CPSMS: 0,,,"00000000","00000000"'

@@ -161,3 +161,45 @@ def test_uart_without_a_peer_is_silent():
     assert uart("write", b"hello") == 5
     rig.wait(1)
     assert uart("any") == 0
+
+
+def test_an_alarm_enabled_twice_fires_once_and_is_told_once():
+    rig = Rig()
+    rtc = rig.make("machine.RTC")
+    rtc("set_alarm", (2000, 1, 1, 6, 0, 1, 0, 0))
+    rtc("enable_alarm", 1)
+    rtc("set_alarm", (2000, 1, 1, 6, 0, 2, 0, 0))
+    rtc("enable_alarm", 1)
+    rig.wait(90)
+    rtc("register_callback", 4)
+    assert rig.told == {}
+    rig.wait(60)
+    rtc("register_callback", 5)
+    rig.wait(1)
+    assert rig.told == {4: [None]}
+
+
+def test_an_alarm_that_fell_due_unheard_is_delivered_to_one_registration():
+    rig = Rig()
+    rtc = rig.make("machine.RTC")
+    rtc("set_alarm", (2000, 1, 1, 6, 0, 1, 0, 0))
+    rtc("enable_alarm", 1)
+    rig.wait(90)
+    for callback in (4, 5):
+        rtc("register_callback", callback)
+    rig.wait(1)
+    assert rig.told == {4: [None]}
+
+
+def test_an_alarm_outlives_a_restart():
+    """quecpython.md §3.7, §4.2."""
+    first = Rig()
+    rtc = first.make("machine.RTC")
+    rtc("datetime", (2026, 3, 1, 0, 12, 0, 0, 0))
+    rtc("set_alarm", (2026, 3, 1, 0, 12, 5, 0, 0))
+    rtc("enable_alarm", 1)
+    first.board.power_off()
+    second = first.again(reason=2, after=60)
+    second.make("machine.RTC")("register_callback", 4)
+    second.wait(300)
+    assert second.told == {4: [None]}

@@ -120,3 +120,10 @@ def test_unknown_cfun_is_refused(ready):
 def test_extended_functions_are_absent_unless_a_profile_has_them(ready):
     assert not {"getT3412", "getT3324"} & set(ready.board.surface()["net"]["functions"])
     assert "getT3412" in EC800E.absent["net"]
+
+
+def test_nitz_of_another_zone_sets_that_zone():
+    """quecpython.md §3.1: quarter hours."""
+    rig = Rig(profile(zone_quarters=36)).until_ready()
+    assert rig.ask("net.nitzTime")[0].endswith(" +36 0")
+    assert rig.ask("utime.getTimeZone") == 9

@@ -38,3 +38,14 @@ def test_timers_die_with_the_power():
     rig.make("osTimer.osTimer")("start", 100, 1, 1)
     rig.board.power_off()
     assert not rig.board._timers
+
+
+def test_a_timer_started_again_fires_once_at_the_new_time():
+    rig = Rig()
+    timer = rig.make("osTimer.osTimer")
+    timer("start", 1000, 0, 3)
+    timer("start", 3000, 0, 3)
+    rig.wait(2)
+    assert rig.told == {}
+    rig.wait(2)
+    assert rig.told == {3: [None]}

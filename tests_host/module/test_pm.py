@@ -50,3 +50,21 @@ def test_timers_are_read_back_as_asked_for():
 
 def test_what_this_family_lacks():
     assert not {"sclkEx_set", "set_edrx_time", "get_psm_netinfo"} & set(Rig().board.surface()["pm"]["functions"])
+
+
+def test_unlocking_lets_the_module_sleep_at_once():
+    rig = Rig().until_ready().until_idle()
+    lock = rig.ask("pm.create_wakelock", "cycle")
+    rig.ask("pm.wakelock_lock", lock)
+    rig.ask("pm.autosleep", 1)
+    assert rig.board.meter.state == "idle"
+    rig.ask("pm.wakelock_unlock", lock)
+    assert rig.board.meter.state == "sleep"
+
+
+def test_netinfo_of_newer_images_is_mode_tau_active():
+    rig = Rig().until_ready()
+    assert rig.ask("pm.get_psm_netinfo") == -1
+    rig.ask("pm.set_psm_time", 1, 4, 0, 5)
+    rig.wait(1)
+    assert rig.ask("pm.get_psm_netinfo") == (1, 14_400, 10)

@@ -260,3 +260,60 @@ def test_no_loop_timer_remains_when_everything_is_idle():
     """Otherwise an idle module keeps a world running for ever in which nothing can happen."""
     rig = Rig(EC800E).until_ready().until_idle()
     assert not [handle for handle in rig.board._timers if not handle.cancelled() and handle.when() > rig.loop.time()]
+
+
+def granted(rig: Rig) -> Rig:
+    """Idle, in autosleep, with T3324 = 10 s running."""
+    rig.until_ready()
+    rig.ask("pm.set_psm_time", 1, 4, 0, 5)
+    rig.ask("pm.autosleep", 1)
+    return rig.until_idle()
+
+
+def test_a_call_that_keeps_the_modem_at_work_holds_psm_off():
+    rig = granted(Rig())
+    rig.board.firmware["atcmd"]._scripted["AT+COPS=?"] = (60.0, [], 0)
+    assert rig.at("AT+COPS=?")[0] == 5  # its own 5 s; T3324 is not over yet
+    assert rig.ask("atcmd.sendSync", "AT+COPS=?\r\n", bytearray(8), "", 20) == 5
+    assert rig.until_power_off() == "psm"
+
+
+def test_a_module_that_is_being_paged_is_idle_but_does_not_power_down():
+    rig = granted(Rig())
+    rig.wait(rig.board.radio.power_off_at() - rig.loop.time() - 0.01)
+    assert rig.board.radio.traffic("down") > 0.01
+    assert (rig.board.radio.rrc, rig.board.radio.power_off_at()) == ("idle", None)
+
+
+def test_uplink_after_the_active_time_first_finds_the_cell_again():
+    rig = granted(Rig())
+    rig.ask("pm.wakelock_lock", rig.ask("pm.create_wakelock", "cycle"))
+    rig.wait(60)
+    carrier = rig.board.radio.carrier
+    delay = rig.board.radio.traffic("up")
+    least, most = (carrier.resync_ms[end] + carrier.rrc_setup_ms[end] for end in (0, 1))
+    assert least <= delay * 1000 <= most
+
+
+def test_data_sent_during_a_tau_keeps_the_connection_until_its_inactivity_timer():
+    rig = Rig().until_ready().until_idle()
+    rig.ask("pm.set_psm_time", 1, 4, 0, 5)
+    rig.board.radio.traffic("up")
+    rig.wait(10)
+    assert rig.board.radio.rrc == "connected"
+
+
+def test_enhanced_sleep_counts_from_its_arming_and_the_network_may_be_earlier():
+    """quecpython.md §4.3."""
+    late, slow = Rig().until_ready().until_idle(), Rig().until_ready().until_idle()
+    for rig, before, no_data in ((late, 8, 1), (slow, 0, 50)):
+        rig.ask("pm.autosleep", 1)
+        rig.board.radio.traffic("up")
+        rig.wait(before)
+        assert rig.at(f"AT+QSCLKEX=1,{no_data},30")[0] == 0
+    late.wait(1.5)
+    assert late.board.radio.rrc == "connected"
+    late.wait(1.2)
+    assert late.kinds("rrc")[-1] == "rrc idle" and late.events.of("rrc")[-1].data["by"] == "module"
+    slow.wait(12.5)
+    assert slow.events.of("rrc")[-1].data["by"] == "network"

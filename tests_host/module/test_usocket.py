@@ -240,3 +240,25 @@ def test_getaddrinfo_gives_5_tuples_of_both_families():
 def test_unknown_options_are_accepted_in_silence():
     s = Bench().socket()
     assert s("setsockopt", 0xFFF, 4, 1) is None
+
+
+def test_only_the_peers_port_is_heard_once_connected():
+    bench = Bench()
+    bench.network.serve(PEER[0], 5684, bench.platform.transport.get_extra_info("sockname"))
+    s = bench.opened(connected=False)
+    s("connect", (PEER[0], 5684))
+    bench.answer(b"from port 5683")
+    s("settimeout", 1)
+    assert s("recv", 100) == 110
+
+
+def test_bind_to_a_port_in_use_is_ignored():
+    """quecpython.md §3.9: the result of lwIP's bind is ignored."""
+    bench = Bench()
+    first, second = bench.socket(connected=False), bench.socket(connected=False)
+    for s in (first, second):
+        assert s("bind", ("", 56830)) is None
+        s("sendto", b"x", PEER)
+    bench.sleep(1)
+    ports = [datagram.local[1] for datagram in bench.network.trace]
+    assert ports[0] == 56830 != ports[1]

@@ -85,3 +85,16 @@ def test_ticks_begin_close_to_the_wrap_and_wrap_at_2_to_the_30():
 ])
 def test_sleeping_takes_its_time_in_whole_milliseconds(call, amount, seconds):
     assert board().took("utime." + call, amount) == (None, seconds)
+
+
+def test_ticks_diff_reaches_from_minus_2_to_the_29_to_one_less_than_2_to_the_29():
+    bench = board()
+    assert bench.ask("utime.ticks_diff", 2**29 - 1, 0) == 2**29 - 1
+    assert bench.ask("utime.ticks_diff", 2**29, 0) == -(2**29)
+
+
+def test_time_takes_local_time_for_utc_plus_8():
+    """quecpython.md §1.6: compute UTC from localtime() and the zone."""
+    bench = board()
+    set_rtc(bench.board, NOW, 9)
+    assert bench.ask("utime.time") == bench.ask("utime.mktime", bench.ask("utime.localtime")) == NOW + 3600
