@@ -341,6 +341,19 @@ utime.sleep(1)
 """) == ["begin 1", "end 1", "begin 2", "end 2"]
 
 
+@BOTH
+@pytest.mark.parametrize("text", ["", "{", "NaN", "[Infinity]", "-Infinity", "{'a': 1}"])
+def test_ujson_refuses_bad_input_with_value_error(engine, text):
+    """quecpython.md §1.6."""
+    assert printed(engine, f"""
+import ujson
+try:
+    print(ujson.loads({text!r}))
+except ValueError:
+    print('ValueError')
+""") == ["ValueError"]
+
+
 # -- /usr and the host ----------------------------------------------------------------------------------------------
 
 

@@ -58,12 +58,17 @@ def _ustruct() -> SimpleNamespace:
     return SimpleNamespace(**{name: _value_error(getattr(struct, name), struct.error) for name in names})
 
 
+def _no_number(text: str) -> None:
+    """NaN and Infinity are bad input (quecpython.md §1.6)."""
+    raise ValueError(text + " is not JSON")
+
+
 def _ujson() -> SimpleNamespace:
     def dumps(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
 
     def loads(text: Any) -> Any:
-        return json.loads(text if isinstance(text, str) else bytes(text))
+        return json.loads(text if isinstance(text, str) else bytes(text), parse_constant=_no_number)
 
     return SimpleNamespace(
         dumps=dumps, loads=loads, load=lambda stream: loads(stream.read()),

@@ -216,7 +216,9 @@ class Atcmd(Firmware):
         return [f'+QSCLK: {mode},{delay[0]},"{timers.bits(*request[:2])}","{timers.bits(*request[2:])}"']
 
     def _qsclkex_set(self, values: list[str]) -> list[str]:
-        """mode, no data s (1-50, default 3), retry min (1-600, default 10): ranges of quecpython.md §4.3."""
+        """mode, no data s (1-50, default 3), retry min (1-600, default 10): ranges of quecpython.md §4.3. Whether it
+        outlives a power-off is unknown: lost here (estimate). An anomaly that would suspend it for the retry time does
+        not occur, but see the carrier's `release_refusal`."""
         mode = number(values[0], 0, 1)
         if len(values) > 3:
             raise Refused
@@ -226,6 +228,7 @@ class Atcmd(Firmware):
         return []
 
     def _qsclkex_read(self, _: list[str]) -> list[str]:
+        """The form is inferred from the setting's, as is the test command's."""
         armed = self.board.radio.release
         return [f"+QSCLKEX: 1,{armed.no_data_s},{armed.retry_min}" if armed else "+QSCLKEX: 0"]
 

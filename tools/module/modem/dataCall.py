@@ -21,7 +21,7 @@ class DataCall(Firmware):
     def setPDPContext(self, profile: int, ip_type: int, apn: str | None, user: str | None, password: str | None,
                       auth: int) -> int:
         """ip_type 0 v4, 1 v6, 2 both; auth 0 none, 1 PAP, 2 CHAP. None keeps the stored value; a login without a
-        method becomes CHAP silently."""
+        method becomes CHAP silently. Another ip_type or auth is -1 (inferred)."""
         self._check(profile)
         if ip_type not in (0, 1, 2) or auth not in (0, 1, 2):
             return -1

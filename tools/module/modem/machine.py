@@ -174,7 +174,8 @@ class RTC(Thing):
 
 class WDT(Thing):
     """WDT(period in seconds): a software dog; constructing it again starts it anew. False when it cannot be had (here:
-    a period that is not a positive int; inferred). Not fed in time: reset with reason 5."""
+    a period that is not a positive int; inferred). Not fed in time: reset with reason 5. Feeding a
+    stopped one starts it again (inferred)."""
 
     def __init__(self, board: Board, period: int) -> None:
         super().__init__(board)

@@ -77,7 +77,8 @@ class Pm(Firmware):
         return True
 
     def get_psm_time(self) -> list[int] | None:
-        """[mode, tau_unit, tau, act_unit, act] as asked for, not as granted; None while nothing has been set."""
+        """[mode, tau_unit, tau, act_unit, act] as asked for, not as granted; None while nothing is set (inferred).
+        Older documents give None also while PSM is off (quecpython.md §3.5, W23): handle both."""
         kept = self.board.nv.values.get("psm")
         return list(kept) if kept is not None else None
 

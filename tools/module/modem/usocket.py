@@ -31,7 +31,7 @@ Address = tuple[str, int]
 
 def waiting_time(timeout: float) -> float:
     """Seconds a read really waits. Up to 5 s it is polled each 100 ms; longer ones wait in slices of 5 s: 10 s for 6 to
-    14, 15 s for 15 to 19, 20 s for 20 to 24 (quecpython.md §3.9, S25)."""
+    14, 15 s for 15 to 19, 20 s for 20 to 24 (quecpython.md §3.9, S25; beyond 24 in the same way: inferred)."""
     whole = int(timeout)
     if whole <= 5:
         return math.ceil(round(timeout * 10, 6)) / 10
@@ -48,7 +48,8 @@ def is_ipv4(text: str) -> bool:
 
 class Socket(Thing):
     """One UDP socket. It is bound at creation to PDP 1's address and dies with it: made without a data call it is
-    refused, and after the address is gone it can neither send (113) nor receive."""
+    refused, and after the address is gone it can neither send (113, inferred) nor receive. Of PDP 2-4, to which the
+    firmware binds where 1 is down, the world has none. What is called after `close` gets 9 (inferred)."""
 
     def __init__(self, board: Board, family: int = AF_INET, kind: int = SOCK_STREAM, proto: int = 0) -> None:
         super().__init__(board)
@@ -99,7 +100,7 @@ class Socket(Thing):
         self.send(data)
 
     def sendto(self, data: Any, address: Any) -> int:
-        """Takes a dotted IPv4 address only: no name, no IPv6."""
+        """Takes a dotted IPv4 address only: no name, no IPv6. Which number refuses them is unknown: -2 is inferred."""
         self._check_open()
         if not is_ipv4(address[0]):
             raise OSError(NO_NAME)

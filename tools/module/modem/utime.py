@@ -71,7 +71,7 @@ class Utime(Firmware):
         return rtc_us(self.board) // 1_000_000 - BEIJING
 
     def setTimeZone(self, hours: int) -> int:
-        """-12 to 12; local time moves with it."""
+        """-12 to 12; local time moves with it (inferred)."""
         if not -12 <= hours <= 12:
             raise ValueError("time zone out of range")
         moved = (hours - zone_hours(self.board)) * 3_600_000_000
@@ -86,6 +86,7 @@ class Utime(Firmware):
     # -- ticks: period 2**30 ---------------------------------------------------------------------------------------
 
     def ticks_ms(self) -> int:
+        """Goes on in light sleep; whether it does on the module is unknown (quecpython.md §1.6): inferred."""
         return (TICKS_AT_BOOT + self.board.uptime_ms()) & TICKS_MASK
 
     def ticks_us(self) -> int:
