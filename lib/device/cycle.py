@@ -345,10 +345,11 @@ class Cycle:
             self.health.count("psm_vetoed")  # granted, yet we are awake: USB, a wakelock, a busy thread
 
     def _batch(self):
-        """(entries, payload) of the next uplink: as many of the oldest entries as fit, an array where there are
+        """([(id,), ...], payload) of the next uplink: as many of the oldest entries as fit, an array where there are
         several."""
         now, stamp = self._stamp()
-        batch = self.outbox.batch(self.settings.values["report.batch"])
+        # An entry on flash takes about 3/2 of its payload: no more are read than could fit.
+        batch = self.outbox.batch(self.settings.values["report.batch"], 2 * PAYLOAD_LIMIT)
         if not batch:
             return batch, b""
         parts, total = [], 1
@@ -361,7 +362,8 @@ class Cycle:
                 break
             parts.append(part)
             total += len(part) + 1
-        return batch[: len(parts)], parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]"
+        batch = [row[:1] for row in batch[: len(parts)]]  # the ids: the entries are not needed any more
+        return batch, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]"
 
     def _stamp(self):
         """(Unix time or 0, what tells the time later where it is 0)."""

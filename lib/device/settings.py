@@ -153,7 +153,6 @@ class Settings:
                 self._mark = mark
                 try:
                     self._good.save({"config": mark, "values": values})
-                    self._trial.remove()
                 except OSError as error:  # they are good, only not kept for the day the file is broken
                     self.problem = "config.json: not saved as the last good one: error %d" % error.args[0]
                 return values

@@ -70,13 +70,15 @@ class Outbox:
         self._account(number, len(frame))
         return number
 
-    def batch(self, count: int) -> list:
-        """Up to `count` of the oldest waiting entries as (id, entry)."""
+    def batch(self, count: int, limit: int = 0x3FFFFFFF) -> list:
+        """Up to `count` of the oldest waiting entries as (id, entry), at least one, of `limit` bytes on flash
+        together."""
         out = []
         frames = self._frames(True)
-        for number, _, body in frames:
+        for number, size, body in frames:
             if number >= self._head:
-                if len(out) == count:
+                limit -= size
+                if len(out) == count or out and limit < 0:
                     break
                 out.append((number, ujson.loads(body)))
         frames.close()  # an open file cannot be removed (quecpython.md §2.2)
@@ -91,7 +93,8 @@ class Outbox:
         return found
 
     def consume(self, batch: list) -> None:
-        """Removes the entries of a batch, durably. The batch must be the oldest waiting ones, as `batch` gave them."""
+        """Removes the entries of a batch, durably. The batch must be the oldest waiting ones, as `batch` gave them;
+        only its ids are looked at."""
         if batch:
             self._advance(max(self._head, batch[-1][0] + 1))
 

@@ -223,6 +223,74 @@ def test_socket_that_dies_while_the_connection_is_released_is_no_fault():
         assert not any("E15" in line for line in world.log())
 
 
+def test_full_outbox_goes_up_in_uplinks_of_at_most_512_bytes():
+    """ctwing.md §2.5; DESIGN §3."""
+    with World({"report.interval": HOUR, "report.batch": 16}, platform=False) as world:
+        world.power_on()
+        for _ in range(20):
+            world.wake()
+        assert len(world.waiting()) >= 20
+        world.platform_on()
+        for _ in range(30):
+            world.wake()
+        assert world.waiting() == []
+        sizes = [len(uplink.payload) for uplink in world.aep.uplinks(world.device)]
+        assert 400 < max(sizes) <= 512
+        assert world.verdict().problems == []
+
+
+def test_log_says_who_the_device_is():
+    with World() as world:
+        world.power_on()
+        who = world.module.identity
+        assert f"INFO:cycle:IMEI {who.imei}, IMSI {who.imsi}, ICCID {who.iccid}" in world.log()
+
+
+def test_registration_is_kept_alive_where_there_is_nothing_to_report():
+    app = APP + "@reading('x', every=hours(20))\ndef x():\n    return 1\n"
+    with World({"report.interval": HOUR, "lwm2m.lifetime": 6 * HOUR}, app) as world:
+        world.power_on()
+        for _ in range(41):
+            assert world.wake() == "psm"
+        assert len(world.reports()) == 3
+        assert len(world.aep.registrations(world.device)) == 1
+
+
+def test_session_outlives_a_cut_right_after_it_was_opened():
+    with World() as world:
+        world.start()
+        while not any("session registered" in line for line in world.log()):
+            world.advance(0.005)
+        world.advance(0.02)
+        world.cut()
+        assert world.power_on() == "psm"
+        assert any("session resumed" in line for line in world.log())
+        assert len(world.aep.registrations(world.device)) == 1
+
+
+@pytest.mark.parametrize(("seconds", "updates"), [(20, 1), (40, 2)])
+def test_answer_of_a_slow_handler_is_preceded_by_an_update(seconds, updates):
+    """After 30 s the carrier's NAT may have forgotten us (ctwing.md §2.7)."""
+    app = counting(f"@command(1)\ndef slow():\n    utime.sleep({seconds})\n")
+    with World(app=app) as world:
+        world.power_on()
+        world.command(1)
+        mark = world.network.mark()
+        assert world.wake() == "psm"
+        posts = [d for d in world.network.trace[mark:] if d.direction == "up" and d.data[1] == 2]
+        assert len(posts) == updates
+        assert len(world.answers()) == 1
+
+
+def test_listening_window_that_was_needed_once_is_forgotten_slowly():
+    with World() as world:
+        world.power_on()
+        save(world, "session", {**world.record("session"), "gap": 4000})
+        world.command(8001, valve_onoff=0)
+        world.wake()
+        assert world.record("session")["gap"] == 3500
+
+
 # -- light sleep -------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +416,34 @@ def test_platform_that_does_not_answer_costs_one_try_per_back_off_and_gets_every
         assert world.waiting() == []
         assert world.verdict().problems == []
         assert world.record("health")["row"] == 0
+
+
+@pytest.mark.parametrize(("times", "delivered"), [(1, True), (2, True), (3, False)])
+def test_socket_that_dies_under_a_report_is_attached_again_at_most_twice_in_a_wake(times, delivered):
+    """An empty datagram makes it report "closed" (quecpython.md §3.9)."""
+    with World() as world:
+        world.power_on()
+        down, left = world.network.down, [times]
+
+        def closing(binding, data, sender):
+            hit = left[0] > 0 and data[:2] == b"\x60\x00"  # the acknowledgement of a report
+            left[0] -= hit
+            down(binding, b"" if hit else data, sender)
+
+        world.network.down = closing
+        assert world.wake() == "psm"
+        assert left == [0]
+        assert (world.waiting() == []) is delivered
+        assert world.counters()["fault_15"] == times
+        assert world.verdict().problems == []
+
+
+def test_flash_that_refuses_at_the_very_start_is_a_failure_of_the_tree_under_its_own_name():
+    with World() as world:
+        fill(world.flash)
+        assert world.power_on() == "restart"
+        assert "OSError: 28" in world.log()[-1]
+        assert not any("NoFlash" in line for line in world.log())
 
 
 def test_device_that_is_not_on_the_platform_waits_for_a_person_and_delivers_later():

@@ -226,6 +226,9 @@ def test_the_observe_number_has_24_bits():
     rig = observed()
     rig.client.notify(0, b"x", 0x1000002)
     assert m.decode(rig.exchange.out[0]).all(m.OBSERVE) == [b"\x02"]
+    rig = observed()
+    rig.client.notify(0, b"x", 0x1FF0002)
+    assert m.decode(rig.exchange.out[0]).all(m.OBSERVE) == [b"\xff\x00\x02"]
 
 
 def test_a_reset_report_forgets_the_observation_and_says_lost():

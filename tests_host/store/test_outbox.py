@@ -45,6 +45,15 @@ def test_batch_gives_the_oldest_and_removes_nothing(flash):
     assert box.waiting == 5
 
 
+def test_batch_ends_before_the_bytes_do_with_at_least_one_entry(flash):
+    box = outbox(flash)
+    given = [box.put(entry(n)) for n in range(5)]
+    size = len(flash.read(LOG)) // 5
+    assert [[number for number, _ in box.batch(9, limit)] for limit in (1, 2 * size - 1, 2 * size, 9 * size)] == [
+        given[:1], given[:1], given[:2], given
+    ]  # fmt: skip
+
+
 def test_consumed_entries_are_gone_for_good_and_the_rest_stay(flash):
     box = outbox(flash)
     given = [box.put(entry(n)) for n in range(5)]
