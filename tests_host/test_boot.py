@@ -191,9 +191,10 @@ def test_tree_that_fails_after_each_report_is_not_good():
     """Else it would report, fail and restart without end."""
     with World() as world:
         power = world.flash.read("a/link/power.py")
-        world.flash.write("a/link/power.py", power.replace(b"def release(self) -> int:", b"def released_(self):"))
+        assert power.count(b"def release(") == 1
+        world.flash.write("a/link/power.py", power.replace(b"def release(", b"def released_("))
         ends = [world.power_on()]
-        while world.boot_record()["a"] != "bad":
+        while world.boot_record()["a"] != "bad" and len(ends) < 10:
             ends.append(world.again(ends[-1]))
         assert ends.count("restart") == TRIES
         assert len([entry for entry in world.reports() if "water_flow" in entry]) == TRIES

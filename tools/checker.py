@@ -143,7 +143,8 @@ def _same(run: Run, entry: Entry, name: str, scale: int, event: Event) -> bool:
         return False
     when = entry.get("t")
     if not when:  # only what was taken before the clock was first set may have no time
-        return event.t < run.events.of("registered")[0].t
+        registered = run.events.of("registered")
+        return not registered or event.t < registered[0].t
     return -EARLY <= event.t - when <= LATE
 
 
