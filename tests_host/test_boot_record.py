@@ -1,4 +1,4 @@
-# runs in: cpython, vm
+# runs in: cpython, vm, old
 """boot.py's own decisions, in every interpreter: it is never updated, so it must run under every firmware."""
 
 import sys
@@ -71,8 +71,14 @@ sys.modules["usys"] = Stub(path=[], print_exception=lambda error: None, modules=
 
 import boot  # noqa: E402
 
-boot.open = File
-boot.print = lambda *values: happened.append("said")
+boot.load  # noqa: B018 - where modules are made of source text, the first look runs it
+names = getattr(boot, "_namespace", None)
+if names is None:
+    boot.open = File
+    boot.print = lambda *values: happened.append("said")
+else:
+    names["open"] = File
+    names["print"] = lambda *values: happened.append("said")
 del sys.modules["uos"], sys.modules["osTimer"], sys.modules["pm"], sys.modules["machine"], sys.modules["misc"]
 if had_usys is None:
     del sys.modules["usys"]

@@ -38,8 +38,15 @@ class SourceModule:
     # Stands in sys.modules for a module made from text: this VM cannot make module objects.
     def __init__(self, namespace):
         self._namespace = namespace
+        self._code = None  # run at the first look, so that a test can put its fakes in place before
+
+    def _load(self):
+        code, self._code = self._code, None
+        if code is not None:
+            exec(code, self._namespace)
 
     def __getattr__(self, name):
+        self._load()
         try:
             return self._namespace[name]
         except KeyError:
@@ -56,8 +63,8 @@ def register(name, path, source):
     room = name.rfind(".")
     if room > 0:
         setattr(sys.modules[name[:room]], name[room + 1 :], module)
-    exec(compile(source, path, "exec"), namespace)
-    return namespace
+    module._code = compile(source, path, "exec")
+    return module
 
 
 def forget():

@@ -7,7 +7,7 @@ import ast
 import json
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,12 +102,23 @@ def chunk(job: Job) -> str:
     for name, path in modules_of(job.path):
         source = path.read_bytes() if path.is_file() else b""
         lines.append(f"  tests = register({name!r}, {_shown(path)!r}, {source!r}.decode())")
-    lines += [f"  run_tests(tests.__getitem__, {list(job.names)!r})", "except BaseException as error:"]
+    lines += ["  tests._load()", f"  run_tests(tests.__getattr__, {list(job.names)!r})"]
+    lines += ["except BaseException as error:"]
     return "\n".join([*lines, "  failed('*', error)", "forget()"]) + "\n"
 
 
 def _shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+
+
+def _at_import(tree: ast.Module) -> Iterator[ast.AST]:
+    """What runs when a module is imported: a function's own imports wait for its call (boot.py starts a tree so)."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        if not isinstance(node, ast.FunctionDef):
+            waiting += ast.iter_child_nodes(node)
 
 
 def modules_of(test: Path) -> list[tuple[str, Path]]:
@@ -129,7 +140,8 @@ def modules_of(test: Path) -> list[tuple[str, Path]]:
 
     def walk(name: str, path: Path) -> None:
         found[name] = path  # marks it, so that a circle ends
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree) if path == test else _at_import(tree):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
