@@ -71,8 +71,10 @@ def test_good_tree_writes_no_record_again():
 
 def test_tree_that_has_not_reported_is_not_confirmed():
     with World(platform=False) as world:
+        factory = world.flash.read("boot.rec")
         assert world.power_on() == "psm"
-        assert not world.flash.exists("boot.rec")
+        assert world.flash.read("boot.rec") == factory
+        assert world.boot_record()["a"] == "new"
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -17,7 +17,7 @@ from tools.module.board import PowerOff
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES
-from tools.module.tree import CompileError, build
+from tools.module.tree import CompileError, boot_record, build
 from tools.tables import ROOT, default
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
@@ -195,7 +195,7 @@ def files(plan: Plan) -> dict[str, bytes]:
         "lwm2m.endpoint": plan.endpoint_format,
         **plan.config,
     }
-    return {**tree, "config.json": json.dumps(config, indent=1).encode()}
+    return {**tree, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}
 
 
 async def _wakes(loop: WorldLoop, run: Run) -> None:

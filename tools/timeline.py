@@ -29,6 +29,7 @@ LINES: dict[str, Callable[[Event], str]] = {
     "power": lambda e: f"power off: {e.text}" if e.text != "psm" else "",
     "log": lambda e: e.text,
     "console": lambda e: e.text,
+    "overflow": lambda e: "callback lost: " + e.text,
     "lost": lambda e: f"datagram lost on the way {e.text}, {e.data['bytes']} bytes",
     "dropped": lambda e: f"datagram dropped: {e.text}",
     "register": lambda e: "← Register {endpoint}, lifetime {lifetime} s, binding {binding}".format(**e.data),

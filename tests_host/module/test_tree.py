@@ -1,10 +1,13 @@
 """What goes on the flash: this checkout's main.py, boot.py and lib/."""
 
+import ast
+import json
+import zlib
 from pathlib import Path
 
 import pytest
 
-from tools.module.tree import CompileError, build, bytecode, old_compiler, sizes
+from tools.module.tree import CompileError, boot_record, build, bytecode, old_compiler, sizes
 
 
 @pytest.fixture
@@ -44,3 +47,13 @@ def test_sizes_are_those_of_version_5_by_room(checkout):
     found = sizes(checkout)
     assert set(found) == {".", "link", "main.py", "boot.py"} and found["main.py"] == 16
     assert found["link"] == len(bytecode(b"def send():\n    return 3\n", "link/at.py", version=5))
+
+
+def test_the_boot_record_of_the_factory_is_the_one_boot_py_would_begin_with():
+    record = boot_record()
+    assert record[:8] == b"%08x" % zlib.crc32(record[9:])
+    boot = ast.parse((Path(__file__).parents[2] / "boot.py").read_text())
+    load = next(node for node in boot.body if isinstance(node, ast.FunctionDef) and node.name == "load")
+    begins = load.body[-1]
+    assert isinstance(begins, ast.Return) and begins.value is not None
+    assert json.loads(record[9:]) == ast.literal_eval(begins.value)

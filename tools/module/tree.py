@@ -5,8 +5,10 @@ heap's peak; CPython gets the sources. Sizes are stated for .mpy v5, what 1.13 l
 """
 
 import functools
+import json
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 
 ROOT_FILES = ("main.py", "boot.py")
@@ -38,6 +40,12 @@ def build(tree: Path, *, engine: str, replace: dict[str, bytes] | None = None) -
         else:
             out[f"{TREE}/{name}"] = source
     return {**out, OTHER_TREE + "/": b""}
+
+
+def boot_record() -> bytes:
+    """The record boot.py begins with, as it leaves the factory: tree a is new, tree b is empty (boot.py `load`)."""
+    body = json.dumps({"tree": TREE, TREE: "new", OTHER_TREE: "empty", "failed": 0, "why": ""}).encode()
+    return b"%08x %s" % (zlib.crc32(body), body)
 
 
 def sizes(tree: Path) -> dict[str, int] | None:
