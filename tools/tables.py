@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS, CYCLE = ROOT / "lib/device/settings.py", ROOT / "lib/device/cycle.py"
+SETTINGS, CYCLE = ROOT / "lib/device/settings_table.py", ROOT / "lib/device/cycle.py"
 
 
 def literal(path: Path, name: str) -> Any:

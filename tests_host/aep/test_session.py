@@ -21,7 +21,7 @@ def test_every_error_has_a_number_of_its_own():
 
 
 def test_every_error_has_a_hint_of_its_own():
-    hints = [kind.hint for kind in family()]
+    hints = [kind().hint() for kind in family()]
     assert len(set(hints)) == len(hints)
     for hint in hints:
         assert len(hint) > 20
