@@ -10,7 +10,7 @@ import ubinascii
 from micropython import const
 
 from aep import session as s
-from aep.shortcuts import DIRECT, UPDATE, Shortcuts
+from aep.shortcuts import DIRECT, SHORT_RETRIES, SHORT_TIMEOUT, UPDATE, Shortcuts
 from coap import exchange
 from coap import message as m
 from device import events, orders
@@ -19,11 +19,6 @@ from link.fault import NoName
 from m2m import client as c
 from m2m import objects
 
-# The Update that resumes is a short cut: two tries, about 6 s, never CoAP's own 62-93 s with the radio on (DESIGN §4).
-# Estimate: an answer takes 1 s even where the radio connection is set up first; with jitter the waits are 1.6-2.4 s and
-# twice that.
-_SHORT_TIMEOUT = const(1600)
-_SHORT_RETRIES = const(1)
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after Register: one lost and repeated request is inside
 _OBSERVE_LIMIT = const(45000)  # ms: the longest a learned wait grows; estimate
 _SLACK = const(60)  # s before the lifetime's end within which a registration counts as over
@@ -61,8 +56,8 @@ class Session:
 
     def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note) -> None:
         self._settings = settings
-        self._clock = clock
-        self._numbers = numbers
+        self.clock = clock
+        self.numbers = numbers
         self._device = device
         self._note = note
         self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
@@ -88,23 +83,27 @@ class Session:
         self._lifetime = 0  # as the platform knows it, and so the next
         self._bound = ""
         self._address = ""  # the platform's, as it was last resolved
-        self._marks = {}  # {path: [when, what]}: what observers of other paths were last told
+        self.marks = {}  # {path: [when, what]}: what observers of other paths were last told
+        self._state = ""  # of the device, when nothing was to be told
         learned = {}
         if saved.get("server") == self._server:
-            self._address = saved["addr"]
-            learned = saved["learn"]
+            self._address = saved.get("addr", "")
+            learned = dict(saved.get("learn", {}))
             if saved["ep"] == device.endpoint:
                 self._restore(saved)
         self.shortcuts = Shortcuts(learned)
 
     def _restore(self, saved: dict) -> None:
+        """The registration of an earlier power-on; an older tree may have saved less of it."""
         self.client.location = saved["loc"]
         self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
-        self.client.attributes = saved["attr"]
-        self._marks = saved["marks"]
-        self._at, self._since = saved["at"], saved["since"]
+        self.client.attributes = dict(saved.get("attr", {}))
+        self.marks = dict(saved.get("marks", {}))
+        self._state = saved.get("state", "")
+        self._at = saved["at"]
+        self._since = saved.get("since", self._at)
         self._lifetime = saved["lt"]
-        self._bound = saved["b"]
+        self._bound = saved.get("b", "")
 
     # -- the contract --------------------------------------------------------------------------------------------
 
@@ -128,7 +127,7 @@ class Session:
         """A registration is saved, observed, and inside its lifetime as far as we know the time."""
         if not self.client.location or objects.UPLINK not in self.client.tokens:
             return False
-        now = self._clock.unix()
+        now = self.clock.unix()
         return not now or not self._at or now < self.expires() - _SLACK
 
     def expires(self) -> int:
@@ -144,7 +143,7 @@ class Session:
         SessionLost, Silent or NoPath."""
         if self.direct:
             self.direct = False
-            good = self._report(payload, until, _SHORT_TIMEOUT, _SHORT_RETRIES) == c.DELIVERED
+            good = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES) == c.DELIVERED
             self.shortcuts.outcome(DIRECT, good)
             if good:
                 return s.ACKNOWLEDGED
@@ -152,7 +151,7 @@ class Session:
             self.refresh = True
             self.open(until)
         if self._settings["report.type"] == "non":
-            self.client.notify(self._clock.now(), payload, self._numbers.next("seq"), False)
+            self.client.notify(self.clock.now(), payload, self.numbers.next("seq"), False)
             self._flush()
             self._owed = True
             return s.HANDED_OVER
@@ -167,7 +166,7 @@ class Session:
     def receive(self, until: int):
         """The next downlink's payload, or None at `until`. Raises NoPath or Flooded."""
         if not self._downlinks:
-            self._until((c.WRITTEN,), until)
+            self.wait((c.WRITTEN,), until)
         return self._downlinks.pop(0) if self._downlinks else None
 
     def due(self, settings: dict) -> bool:
@@ -178,7 +177,9 @@ class Session:
         """Tells observers of other paths what is due, and updates the registration where that is asked for: by
         `settings`, which may have changed since, or by the server. Raises as `send`."""
         for path in self._notices():
-            self._tell(path, until)
+            from aep import observers
+
+            observers.tell(self, path, until)
         if self._owes(settings):
             self._settings = settings
             orders.take(orders.UPDATE)
@@ -192,8 +193,8 @@ class Session:
     def deregister(self, until: int) -> None:
         """Ends the registration; the platform shows the device as off-line (guide: AT+QLWDEREG)."""
         if self.client.location:
-            self.client.deregister(self._clock.now(), _SHORT_TIMEOUT, _SHORT_RETRIES)
-            self._until((c.DEREGISTERED, c.REFUSED, c.SILENT), until)
+            self.client.deregister(self.clock.now(), SHORT_TIMEOUT, SHORT_RETRIES)
+            self.wait((c.DEREGISTERED, c.REFUSED, c.SILENT), until)
             self.client.location = ""  # it may not have been heard: then it ends with its lifetime
             self.client.tokens = {}
             self._note(events.DEREGISTERED)
@@ -205,14 +206,15 @@ class Session:
             "ep": self._device.endpoint,
             "loc": self.client.location,
             "tok": {path: ubinascii.hexlify(token).decode() for path, token in self.client.tokens.items()},
-            "attr": self.client.attributes,
-            "marks": self._marks,
+            "attr": dict(self.client.attributes),
+            "marks": dict(self.marks),
+            "state": self._state,
             "at": self._at,
             "since": self._since,
             "lt": self._lifetime,
             "b": self._bound,
             "addr": self._address,
-            "learn": self.shortcuts.learned,
+            "learn": dict(self.shortcuts.learned),
         }
 
     def strangers(self) -> int:
@@ -236,18 +238,18 @@ class Session:
                 raise
             self._note(events.NAME_KEPT)
             address = self._address
-        self._path = sockets.Path(address, port, self._clock)
+        self._path = sockets.Path(address, port, self.clock)
         self._address = address
 
     def _stays(self) -> bool:
         """The registration needs no Update before the wake after next."""
-        now = self._clock.unix()
+        now = self.clock.unix()
         after_next = now + 2 * self._settings["report.interval"]
         return self.resumable() and (not now or after_next < self.expires()) and self._unchanged()
 
     def _is_warm(self) -> bool:
         """The platform's answer will find us: it was heard just now, or has been seen to answer to where we are."""
-        return self._clock.now() - self._heard < _NAT_IDLE or self.shortcuts.worth(DIRECT)
+        return self.clock.now() - self._heard < _NAT_IDLE or self.shortcuts.worth(DIRECT)
 
     def _unchanged(self) -> bool:
         return self._wanted() == self._lifetime and self._bound == self._device.binding
@@ -264,7 +266,7 @@ class Session:
         self.shortcuts.outcome(UPDATE, good)
         if not good:
             self._note(events.SHORT_CUT, 2)
-            if self._lifetime > _LONGEST and self._clock.unix() - self._since > _LONGEST:
+            if self._lifetime > _LONGEST and self.clock.unix() - self._since >= _LONGEST:
                 self.shortcuts.learned["lt"] = 0  # accepted, but not honoured
                 self._note(events.SHORT_CUT, 3)
         return good
@@ -273,8 +275,8 @@ class Session:
         lifetime = self._wanted()
         changed = lifetime if lifetime != self._lifetime else 0
         binding = self._device.binding if self._device.binding != self._bound else ""
-        self.client.update(self._clock.now(), changed, binding, _SHORT_TIMEOUT, _SHORT_RETRIES)
-        event = self._until((c.UPDATED, c.REFUSED, c.SILENT), until)
+        self.client.update(self.clock.now(), changed, binding, SHORT_TIMEOUT, SHORT_RETRIES)
+        event = self.wait((c.UPDATED, c.REFUSED, c.SILENT), until)
         if event is None or event[0] != c.UPDATED:
             return False
         self._agreed(lifetime)
@@ -288,15 +290,15 @@ class Session:
             if not self._probe(lifetime, until):
                 self._asked(lifetime, until)
             self._since = self._at
-            self._marks = {}
+            self.marks = {}
         self._awaited += 1
-        start = self._clock.now()
+        start = self.clock.now()
         learned = self.shortcuts.learned
         wait = max(_OBSERVE_WAIT, min(2 * learned.get("o", 0), _OBSERVE_LIMIT))
         while objects.UPLINK not in self.client.tokens:
-            if self._until((c.OBSERVED,), min(until, start + wait)) is None:
+            if self.wait((c.OBSERVED,), min(until, start + wait)) is None:
                 learned["o"] = wait
-                raise s.NotObserved("no Observe on 19/0/0 within %d s" % ((self._clock.now() - start) // 1000))
+                raise s.NotObserved("no Observe on 19/0/0 within %d s" % ((self.clock.now() - start) // 1000))
         self._awaited = 0
 
     def _probe(self, lifetime: int, until: int) -> bool:
@@ -318,8 +320,8 @@ class Session:
 
     def _asked(self, lifetime: int, until: int) -> None:
         """Registers with this lifetime. Raises Silent or what the refusal means."""
-        self.client.register(self._clock.now(), self._device.endpoint, lifetime, self._device.binding)
-        event = self._until((c.REGISTERED, c.REFUSED, c.SILENT), until)
+        self.client.register(self.clock.now(), self._device.endpoint, lifetime, self._device.binding)
+        event = self.wait((c.REGISTERED, c.REFUSED, c.SILENT), until)
         if event is None or event[0] == c.SILENT:
             raise s.Silent("no answer to Register from " + self._server)
         if event[0] == c.REFUSED:
@@ -329,7 +331,7 @@ class Session:
 
     def _agreed(self, lifetime: int) -> None:
         """The platform has answered 2.01 or 2.04: it knows what we told it, and the lifetime begins anew."""
-        self._at, self._lifetime, self._bound = self._clock.unix(), lifetime, self._device.binding
+        self._at, self._lifetime, self._bound = self.clock.unix(), lifetime, self._device.binding
         self._owed = False
 
     # -- messages ------------------------------------------------------------------------------------------------
@@ -338,22 +340,32 @@ class Session:
         """The event in which a confirmable report ended, SILENT where time was up."""
         if objects.UPLINK not in self.client.tokens:
             raise s.SessionLost("not observed")
-        self.client.notify(
-            self._clock.now(), payload, self._numbers.next("seq"), timeout=timeout, retries=retries
-        )
-        event = self._until((c.DELIVERED, c.LOST, c.SILENT), until)
+        sequence = self.numbers.next("seq")
+        self.client.notify(self.clock.now(), payload, sequence, timeout=timeout, retries=retries)
+        event = self.wait((c.DELIVERED, c.LOST, c.SILENT), until)
         return c.SILENT if event is None else event[0]
 
     def _notices(self) -> list:
-        """Paths other than 19/0/0 whose observer is to be told something."""
-        return []
+        """Paths other than 19/0/0 whose observer is to be told something now."""
+        client, device = self.client, self._device
+        others = [path for path in client.tokens if path != objects.UPLINK]
+        now = self.clock.unix()
+        if not others or not now:
+            return []
+        state = device.state(others)
+        unasked = not client.attributes and not device.server and not [p for p in others if p not in self.marks]
+        if unasked and state == self._state:
+            return []
+        from aep import observers
 
-    def _tell(self, path: str, until: int) -> None:
-        raise NotImplementedError
+        found = observers.due(self, now)
+        if not found:
+            self._state = state
+        return found
 
-    def _until(self, kinds: tuple, until: int):
+    def wait(self, kinds: tuple, until: int):
         """Sends, receives and answers until an event of one of `kinds`; None at `until`, our own message given up."""
-        clock, path, client = self._clock, self._path, self.client
+        clock, path, client = self.clock, self._path, self.client
         while True:
             self._flush()
             now = clock.now()
@@ -371,6 +383,8 @@ class Session:
             if event is not None:
                 if event[0] == c.WRITTEN:
                     self._downlinks.append(event[1])
+                elif event[0] == c.OBSERVED:
+                    self.marks.pop(event[1], None)  # told by the answer
                 if event[0] in kinds:
                     return event
             if now >= until:
@@ -383,4 +397,4 @@ class Session:
             self._path.send(out.pop(0))
 
     def _next_mid(self) -> int:
-        return self._numbers.next("mid") & 0xFFFF
+        return self.numbers.next("mid") & 0xFFFF

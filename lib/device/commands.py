@@ -10,8 +10,8 @@ cut one not yet started runs; one that was started is answered "interrupted", or
 idempotent. The last 16 task ids are kept: a repeated task is not run again. The answer is an entry of the outbox under
 service id + 1000 (ctwing.md §2.6) with `act_result` 0 (done) or 1 (failed).
 
-That is the guide's push mode. In buffer mode (setting downlink.mode, guide §4.1.4.2) downlinks are acknowledged and kept
-in order, and nothing runs until app.py asks: `read()` gives the oldest as bytes, `execute()` has its handler run.
+That is the guide's push mode. In buffer mode (setting downlink.mode, guide §4.1.4.2) downlinks are acknowledged and
+kept in order, and nothing runs until app.py asks: `read()` gives the oldest as bytes, `execute()` runs its handler.
 """
 
 import ubinascii

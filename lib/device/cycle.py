@@ -321,6 +321,8 @@ class Cycle:
         imsi = cell.imsi()
         device.endpoint = lwm2m.endpoint(self.settings.values["lwm2m.endpoint"], device.imei, imsi)
         serving = cell.serving()
+        if serving is not None:
+            device.cell = serving["cid"]
         _log.info("IMEI %s, IMSI %s, ICCID %s", device.imei, imsi, cell.iccid())
         _log.info("address %s, cell %s", address, "unknown" if serving is None else "%x" % serving["cid"])
 

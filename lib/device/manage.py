@@ -16,8 +16,12 @@ _LATEST = const(4102444800)  # 2100-01-01
 _ORDERS = {(3, 4): orders.REBOOT, (1, 8): orders.UPDATE, (1, 4): orders.DISABLE}
 
 
-def write(device, kept, number: int, values: dict) -> int:
-    """Checks everything first, then changes it."""
+# Object 1: resource -> name in what is kept of it
+_NAMES = {2: "pmin", 3: "pmax", 5: "off", 6: "keep"}
+
+
+def write(device, kept, number: int, values: dict, replace: bool) -> int:
+    """Checks everything first, then changes it. `replace`: what of object 1 is not among `values` has its default."""
     acts = []
     for resource in sorted(values):
         act = _change(device, kept, number, resource, values[resource])
@@ -33,6 +37,10 @@ def write(device, kept, number: int, values: dict) -> int:
             act()
     except OSError:
         return UNAVAILABLE
+    if number == 1 and replace:
+        for resource in _NAMES:
+            if resource not in values:
+                device.server.pop(_NAMES[resource], None)
     return CHANGED
 
 
@@ -56,9 +64,7 @@ def _server(device, kept, resource: int, value):
         return lambda: _lifetime(device, kept, value)
     if resource == 7:  # queue mode follows from how the device sleeps
         return (lambda: None) if value == device.binding else BAD_REQUEST
-    if resource == 6:
-        return lambda: _note(device, "keep", value)
-    name = {2: "pmin", 3: "pmax", 5: "off"}.get(resource)
+    name = _NAMES.get(resource)
     if name is None:
         return METHOD_NOT_ALLOWED
     return (lambda: _note(device, name, value)) if 0 <= value <= 0x7FFFFFFF else BAD_REQUEST

@@ -1,6 +1,5 @@
-"""The settings: one table (name, type, unit, range, default, what it does) and what holds values to it. Loaded only where
-there is something to check: a new config.json, a change, another version of the table.
-"""
+"""The settings: one table (name, type, unit, range, default, what it does), and what holds values to it. Loaded only
+where there is something to check: a new config.json, a change, another version of the table."""
 
 import ujson
 from micropython import const
@@ -25,7 +24,7 @@ TABLE = [
     ["outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"],
     ["listen.window", "int", "ms", 200, 10000, 2000, "how long to wait for commands after the last message"],
     ["downlink.mode", "choice", "", ("push", "buffer"), None, "push", "buffer: kept until app.py asks"],
-    ["link.dns", "text", "", 0, 79, "", "name servers where the network gives none: one or two addresses, by comma"],
+    ["link.dns", "addresses", "", 0, 2, "", "name servers where the network gives none"],
     ["link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"],
     ["power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: power down between wakes; sleep: light sleep"],
     ["power.active", "int", "s", 2, 11160, 2, "T3324: how long the network may still reach us before PSM"],
@@ -50,12 +49,24 @@ def check(name: str, value):
     elif kind == "text":
         good = isinstance(value, str) and low <= len(value.encode()) <= high
         wanted = "text of %d-%d bytes" % (low, high)
+    elif kind == "addresses":
+        good = isinstance(value, str) and (not value or _addresses(value, high))
+        wanted = "%d-%d IP addresses, by comma" % (low, high)
     else:
         good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         wanted = "a whole number %d-%d%s" % (low, high, " " + unit if unit else "")
     if not good:
         raise BadSetting("%s: %s is not allowed; give %s" % (name, _short(value), wanted))
     return value
+
+
+def _addresses(text: str, most: int) -> bool:
+    """Only what an address is written with: it goes into an AT command."""
+    parts = text.split(",")
+    for part in parts:
+        if not 2 <= len(part) <= 39 or part.strip("0123456789abcdefABCDEF.:") or not ("." in part or ":" in part):
+            return False
+    return len(parts) <= most
 
 
 def parse(text) -> dict:

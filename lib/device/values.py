@@ -15,8 +15,9 @@ _KIB = const(1024)
 
 
 class Device:
-    """`imei`, `endpoint`, `address`, `binding` ("U", "UQ") are who we are at present. `server` keeps what the server has
-    written of object 1 over power-off: {"pmin", "pmax", "off" (disable timeout, s), "keep" (notification storing)}."""
+    """`imei`, `endpoint`, `address`, `binding` ("U", "UQ") and `cell` are who and where we are at present. `server`
+    keeps what the server has written of object 1: {"pmin", "pmax", "off" (disable timeout, s), "keep" (notification
+    storing)}."""
 
     def __init__(self, settings, health, clock, server: dict) -> None:
         self._settings = settings
@@ -25,6 +26,7 @@ class Device:
         self.server = server
         self.imei = self.endpoint = self.address = ""
         self.binding = "U"
+        self.cell = 0  # serving, at the last attach
         self.update_result = 0  # object 5, resource 5
 
     def value(self, number: int, resource: int):
@@ -43,7 +45,7 @@ class Device:
         """Takes {resource: value} of one object, all or nothing; returns the CoAP code."""
         from device import manage
 
-        return manage.write(self, self._settings, number, values)
+        return manage.write(self, self._settings, number, values, replace)
 
     def execute(self, number: int, resource: int, arguments: bytes) -> int:
         """Takes an order, which is carried out when the exchanges of this wake are over; returns the CoAP code."""
@@ -51,9 +53,13 @@ class Device:
 
         return manage.execute(self._health, number, resource)
 
-    def state(self) -> str:
-        """What counts as a change for an observer who asked for nothing in particular: an error, a change of place."""
-        return "%d %s %d" % (self._health.fault, self.binding, self.update_result)
+    def state(self, paths: list) -> str:
+        """What counts as a change for observers of these paths who asked for nothing in particular; cheap to compare
+        (m2m/notices.py decides)."""
+        out = "%d %s %d" % (self._health.fault, self.binding, self.update_result)
+        if [path for path in paths if path[0] != "3"]:
+            out += " %s %d %d" % (self.address, self.cell, self._settings.values["lwm2m.lifetime"])
+        return out
 
     def _server(self, resource: int):
         if resource == 0:

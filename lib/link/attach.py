@@ -88,7 +88,7 @@ def use_dns(servers: str) -> bool:
     if info != -1 and [part for part in info[2:] if part[3].strip("0.:")]:
         return True
     try:
-        at.send('AT+QIDNSCFG=%d,"%s"' % (PROFILE, servers.replace(" ", "").replace(",", '","')))
+        at.send('AT+QIDNSCFG=%d,"%s"' % (PROFILE, servers.replace(",", '","')))
     except NoModem:
         return False
     return True

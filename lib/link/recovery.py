@@ -1,4 +1,4 @@
-"""The recovery ladder: dial again, radio off and on, restart of the module. Loaded only where the link does not come up.
+"""The recovery ladder: dial again, radio off and on, restart of the module. Loaded only where there is no link.
 
 Each step is counted on flash before it is taken, so that a device whose supply breaks down under it, or that is
 restarted by it, still keeps the cap per hour.

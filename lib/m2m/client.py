@@ -68,10 +68,12 @@ class Client:
         """Deregister (§5.3.3)."""
         self._request(DEREGISTERED, m.DELETE, m.path_options(m.URI_PATH, self.location), b"", now, timeout, retries)
 
-    def notify(self, now: int, payload: bytes, sequence: int, confirm=True, path=UPLINK, form=m.OPAQUE) -> int:
+    def notify(
+        self, now: int, payload: bytes, sequence: int, confirm=True, path=UPLINK, form=m.OPAQUE, timeout=0, retries=-1
+    ) -> int:
         """A report on 19/0/0 (ctwing.md §2.3), or what `path` reads now, under the server's observation; `sequence` is
-        its Observe number, 24 bits and growing (RFC 7641 §4.4). Returns the message id. Raises KeyError while the
-        server does not observe it."""
+        its Observe number, 24 bits and growing (RFC 7641 §4.4). `timeout` and `retries` as in coap/exchange.py. Returns
+        the message id. Raises KeyError while the server does not observe it."""
         options = [(m.OBSERVE, m.uint(sequence & 0xFFFFFF)), (m.CONTENT_FORMAT, m.uint(form))]
         mid = self.exchange.next_mid()
         if path != UPLINK:
@@ -81,7 +83,7 @@ class Client:
                 options, payload = first(options, payload)
             self._told = self._told[1 - _TOLD :] + [(mid, path)]
         message = m.Message(m.CON if confirm else m.NON, m.CONTENT, mid, self.tokens[path], options, payload)
-        self.exchange.send(message, now)
+        self.exchange.send(message, now, timeout, retries)
         return mid
 
     def receive(self, data: bytes, now: int):
