@@ -264,7 +264,7 @@ def test_a_downlink_with_a_query_is_still_a_downlink():
 
 def test_attributes_of_sixteen_paths_are_kept():
     rig = Rig()
-    paths = ["4/0/%d" % resource for resource in range(11)] + ["3/0/%d" % resource for resource in range(4)] + ["1"]
+    paths = ["4/0/" + str(resource) for resource in range(11)] + ["3/0/0", "3/0/1", "3/0/2", "3/0/3", "1"]
     for path in paths:
         assert rig.limit(path, b"pmin=5") == m.CHANGED
     assert rig.limit("3", b"pmin=5") == m.UNAVAILABLE and rig.limit("1", b"pmin=6") == m.CHANGED

@@ -80,7 +80,8 @@ def test_pmin_holds_back_a_change_and_also_pmax():
 
 
 def test_the_nearest_attribute_counts_and_object_1_where_there_is_none():
-    rig = Rig(["3/0/9", "4/0", "5/0/3"], {"3": {"pmax": 10}, "3/0": {"pmax": 20}, "3/0/9": {"pmax": 30}, "4": {"pmin": 5}})
+    attributes = {"3": {"pmax": 10}, "3/0": {"pmax": 20}, "3/0/9": {"pmax": 30}, "4": {"pmin": 5}}
+    rig = Rig(["3/0/9", "4/0", "5/0/3"], attributes)
     rig.values[1, 3] = 40
     assert rig.due(29) == [] and rig.due(30) == ["3/0/9"] and rig.due(40) == ["3/0/9", "4/0", "5/0/3"]
     assert rig.next() == 30
