@@ -42,7 +42,7 @@ class Client:
         self.location = ""
         self.tokens = {}
         self.attributes = {}
-        self._told = []  # (mid, path), oldest first
+        self._told = []  # (mid, path, token), oldest first
         self._doing = 0  # the event our request will end in
         self._asked = -1  # and its message id
 
@@ -81,7 +81,7 @@ class Client:
                 from coap.block import first
 
                 options, payload = first(options, payload)
-            self._told = self._told[1 - _TOLD :] + [(mid, path)]
+            self._told = self._told[1 - _TOLD :] + [(mid, path, self.tokens[path])]
         message = m.Message(m.CON if confirm else m.NON, m.CONTENT, mid, self.tokens[path], options, payload)
         self.exchange.send(message, now, timeout, retries)
         return mid
@@ -115,9 +115,10 @@ class Client:
         if kind == x.RESET:
             if event[1] == self._asked:
                 return (REFUSED, m.EMPTY)
-            for mid, path in self._told:
+            for mid, path, token in self._told:
                 if mid == event[1]:
-                    self.tokens.pop(path, None)
+                    if self.tokens.get(path) == token:
+                        del self.tokens[path]
                     return (CANCELLED, path)
             self.tokens.pop(UPLINK, None)
             return (LOST, event[1])

@@ -145,12 +145,14 @@ def _tlv(ids: list, entries: list) -> tuple:
         entries = untlv.entries(entries[0][2])
     values = {}
     for shape, resource, value in entries:
+        if shape != untlv.RESOURCE:
+            raise BadTlv
         kind = objects.kind(ids[0], resource) or "."
         if kind[0] == ".":
             return m.NOT_FOUND, None
         if kind[0] not in "WB":
             return m.METHOD_NOT_ALLOWED, None
-        if shape != untlv.RESOURCE or resource in values or resource not in (ids[2:] or [resource]):
+        if resource in values or resource not in (ids[2:] or [resource]):
             raise BadTlv
         values[resource] = _value(kind[1], value)
     if not values:

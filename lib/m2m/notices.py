@@ -82,15 +82,20 @@ def _state(tree, path: str):
 
 
 def _changed(tree, path: str, own: dict, before) -> bool:
-    """Something happened that counts. A limit is crossed in both directions; gt, lt and st are met each by itself."""
+    """Something happened that counts: gt or lt was crossed, in whichever direction, or st was reached; without these
+    three a state is another."""
     now = _state(tree, path)
-    limits = [own[name] for name in ("gt", "lt") if name in own]
-    if not limits and "st" not in own:
+    above, below, step = own.get("gt"), own.get("lt"), own.get("st")
+    if above is None and below is None and step is None:
         ids = objects.known(path)
         return now != before and not (len(ids) == 3 and ids[2] in _MEASURED.get(ids[0], ()))
     if now is None or before is None:
         return now is not before
-    for limit in limits:
-        if (now > limit) != (before > limit) or (now < limit) != (before < limit):
-            return True
-    return "st" in own and abs(now - before) >= own["st"]
+    return (
+        above is not None
+        and (now > above) != (before > above)
+        or below is not None
+        and (now < below) != (before < below)
+        or step is not None
+        and abs(now - before) >= step
+    )

@@ -21,7 +21,8 @@ RESOURCES = {
     5: "WoWsE.Ri..RiRsRsRIRi",
 }
 
-LINKS = b'</>;rt="oma.lwm2m",</1/0>,</3/0>,</4/0>,</5/0>,</19/0>,</19/1>'
+# </5> without its instance, as China Telecom's own SDK has it (ctwing.md §2.1): two bytes of every cold wake.
+LINKS = b'</>;rt="oma.lwm2m",</1/0>,</3/0>,</4/0>,</5>,</19/0>,</19/1>'
 
 
 class Tree:
