@@ -1,4 +1,4 @@
-"""`python -m tools logs`: the decoder on good, damaged and hostile bytes; images, folders and files; what is printed."""
+"""`python -m tools logs`: the decoder on good, damaged and hostile bytes; images, folders, files; what is printed."""
 
 import json
 import subprocess
@@ -239,6 +239,7 @@ def test_a_run_leaves_its_flash_behind_and_says_before_it_runs_when_it_cannot(tm
     done = subprocess.run([*command, tmp_path / "usr.img"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert logs(tmp_path / "usr.img").returncode == 0
-    assert "config.json" in Flash(blocks=(tmp_path / "usr.img").stat().st_size // BLOCK, path=tmp_path / "usr.img").list()
+    blocks = (tmp_path / "usr.img").stat().st_size // BLOCK
+    assert "config.json" in Flash(blocks=blocks, path=tmp_path / "usr.img").list()
     done = subprocess.run([*command, tmp_path / "no/usr.img"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "cannot be written" in said(done)
