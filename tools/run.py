@@ -31,14 +31,16 @@ def run(
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of datagrams lost, e.g. 0.02.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")] = False,
     pcap: Annotated[Path | None, typer.Option(help="Write the platform's trace here, for Wireshark.")] = None,
+    flash: Annotated[Path | None, typer.Option(help="Leave the module's flash here, for `tools logs`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show AT commands and sensors too.")] = False,
 ) -> None:
     """Boot a simulated module with this tree; report, take a command, sleep in PSM, wake and resume.
 
     Exit 0 only if every reading was acknowledged and every command answered.
     """
-    if pcap is not None:
-        _writable(pcap)
+    for path, option in ((pcap, "--pcap"), (flash, "--flash")):
+        if path is not None:
+            _writable(path, option)
     out = Console(stderr=as_json, highlight=False)
     plan = Plan(family=family.value, engine=engine.value, wakes=wakes, seed=seed, loss=loss, protocol=protocol.value)
     started = time.perf_counter()
@@ -56,12 +58,15 @@ def run(
     if pcap is not None:
         count = write_pcap(pcap, done.aep.trace())
         out.print(f"{count} datagrams written to {pcap}")
+    if flash is not None:
+        flash.write_bytes(done.module.flash.image)
+        out.print(f"the module's flash written to {flash}")
     raise typer.Exit(0 if result["error"] is None else 1)
 
 
-def _writable(path: Path) -> None:
+def _writable(path: Path, option: str) -> None:
     """Said before the run, not after it."""
     try:
         path.open("ab").close()
     except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--pcap") from None
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint=option) from None
