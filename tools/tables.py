@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+FAULTS = (ROOT / "lib/link/fault.py", ROOT / "lib/aep/session.py")
 SETTINGS, CYCLE = ROOT / "lib/device/settings_table.py", ROOT / "lib/device/cycle.py"
 
 
@@ -16,6 +17,25 @@ def literal(path: Path, name: str) -> Any:
     raise LookupError(f"{path.name} has no table {name}")
 
 
-def default(setting: str) -> Any:
+def setting(name: str) -> list[Any]:
+    """The row of a setting: [name, type, unit, lowest or choices, highest, default, what it does]. LookupError."""
+    for row in literal(SETTINGS, "TABLE"):
+        if row[0] == name:
+            return row
+    raise LookupError(name)
+
+
+def default(name: str) -> Any:
     """The default of a setting."""
-    return next(row[5] for row in literal(SETTINGS, "TABLE") if row[0] == setting)
+    return setting(name)[5]
+
+
+def errors() -> dict[int, str]:
+    """The device's errors: {code: name}, as `class NoSim(Fault): code = 11` says it."""
+    found = {}
+    for path in FAULTS:
+        for node in ast.parse(path.read_text()).body:
+            for item in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(item, ast.Assign) and getattr(item.targets[0], "id", None) == "code":
+                    found[ast.literal_eval(item.value)] = node.name  # type: ignore[union-attr]
+    return found
