@@ -17,6 +17,22 @@ def literal(path: Path, name: str) -> Any:
     raise LookupError(f"{path.name} has no table {name}")
 
 
+def states() -> list[tuple[str, int, str]]:
+    """The cycle's states: (name, longest stay in seconds, 0 for no bound; what it does: its method's first line)."""
+    methods = {}
+    for node in ast.walk(ast.parse(CYCLE.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            methods[node.name] = (ast.get_docstring(node) or "").split("\n")[0].rstrip(".")
+    rows = [line.split(": ") for line in literal(CYCLE, "STATES").split("\n") if line]
+    return [(name, int(limit), methods["_" + name.lower()]) for name, limit in rows]
+
+
+def moves() -> list[tuple[str, str, str]]:
+    """The cycle's transitions: (state, event, next state)."""
+    rows = [line.split(": ") for line in literal(CYCLE, "TABLE").split("\n") if line]
+    return [(*key.split(", "), target) for key, target in rows]  # type: ignore[misc]
+
+
 def setting(name: str) -> list[Any]:
     """The row of a setting: [name, type, unit, lowest or choices, highest, default, what it does]. LookupError."""
     for row in literal(SETTINGS, "TABLE"):

@@ -93,7 +93,7 @@ class Cycle:
         self.tried = {}
         self.session = None  # type: lwm2m.Session  # type: ignore[assignment]
         self.until = 0  # when the present state should end
-        self.sampled = 0  # ms since power-on at which the last SAMPLE began
+        self.sampled = 0  # ms since power-on of the last wake on schedule: the next is an interval later
         self.heard = 0  # when the platform last answered
         self.quiet = 0  # and before which the platform is not tried again
         self.delivered = False  # whether the platform has acknowledged something in this wake
@@ -139,6 +139,7 @@ class Cycle:
         if found is None:
             return "no settings"
         if self.settings.problem:
+            self.health.count("config_refused")
             self.health.note(events.CONFIG_REFUSED)
             _log.error("%s; running on the last good settings", self.settings.problem)
         # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
@@ -170,10 +171,10 @@ class Cycle:
 
     def _sample(self) -> str:
         """Readings that are due go into the outbox."""
-        self.sampled = self.clock.now()
         self.power.hold()
-        now = self._take_readings()
         interval = self.settings.values["report.interval"]
+        self._keep_schedule(interval)
+        now = self._take_readings()
         self.tried = {}
         upkeep = self.commands.waiting() or orders.pending or self._expires() < now + 2 * interval
         if self.clock.now() < self.quiet:
@@ -201,7 +202,10 @@ class Cycle:
         self._take_readings()  # what has no value before the network is there: signal, cell
         self._talk = self.clock.now() + _TALK_LIMIT
         if self.psm:
-            self.asked = self.power.ask(found["report.interval"], found["power.active"])
+            left = found["report.interval"] - (self.clock.now() - self.sampled) // 1000
+            # A new request is a new negotiation: one that differs by what this wake has taken so far is none.
+            on_time = left > found["report.interval"] * 9 // 10
+            self.asked = self.power.ask(found["report.interval"] if on_time else max(60, left), found["power.active"])
         if self.session is not None and self._opened_with is found and address == self.device.address:
             return "attached"
         self.remember()
@@ -354,6 +358,13 @@ class Cycle:
                 self.close()
         self.clock.sleep(wait)
         return False
+
+    def _keep_schedule(self, interval: int) -> None:
+        """Wakes are an interval apart, whatever comes in between: a try after a back-off, a sign of life, a restart."""
+        now, unix, last = self.clock.now(), self.clock.unix(), self.readings.last()
+        since = unix - last if unix and last else (now - self.sampled) // 1000 if self.sampled else interval
+        early = 0 <= since < interval - interval // 10
+        self.sampled = now - 1000 * since if early else now
 
     def _take_readings(self) -> int:
         """Takes what is due; returns the time, 0 while unknown."""

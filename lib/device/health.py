@@ -12,7 +12,7 @@ _log = log.getLogger("health")
 
 
 class Health:
-    """`record` keeps faults in a row and counters over power-off, `journal` (store.journal.Journal) what happened when.
+    """`record` keeps wakes given up in a row and counters over power-off, `journal` (store.journal.Journal) what happened when.
     `fault` is the code of the last fault, 0 for none; `boot` the last power-on that came to an end of its own."""
 
     def __init__(self, record, journal) -> None:
@@ -57,7 +57,6 @@ class Health:
     def faulted(self, fault) -> None:
         """A fault of the link or session."""
         self.fault = fault.code
-        self.in_a_row += 1
         self.count("fault_%d" % fault.code)
         self.note(events.FAULT, fault.code)
         name = repr(fault).split("(")[0]  # not every image has type(x).__name__ (quecpython.md §1.2)

@@ -31,6 +31,8 @@ def fault(cycle) -> str:
         if found.action == RETRY:
             return "retry"
         if found.action == REATTACH:
+            cycle.remember()
+            cycle.close()
             return "attach again"
     return "give up"
 
@@ -38,7 +40,7 @@ def fault(cycle) -> str:
 def back_off(cycle) -> str:
     """The state BACK_OFF."""
     found = cycle.problem
-    row = cycle.health.in_a_row
+    row = cycle.health.in_a_row = cycle.health.in_a_row + 1
     wait = min(_LONGEST, _BACK_OFF << min(row - 1, 10))
     if found.action == WAIT:
         wait = _LONGEST
