@@ -49,6 +49,7 @@ class Served:
         self.port = self.socket.getsockname()[1]
         self.peers = {}
         self.events = []
+        self.sizes = []  # of the datagrams that came
         self.happened = threading.Condition()
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.open = True
@@ -74,6 +75,7 @@ class Served:
                     mids = iter(range(0x4000, 0x10000))
                     exchange = x.Exchange(lambda mids=mids: next(mids))
                     self.peers[address] = c.Client(exchange, objects.Tree(self.device), self.keep)
+                self.sizes.append(len(data))
                 event = self.peers[address].receive(data, now())
                 if event is not None:
                     self.events.append((*event, address))
