@@ -83,16 +83,27 @@ class Blocks:
         at = (asked >> 4) * (16 << (asked & 7))
         if at and at >= len(payload):
             return m.BAD_REQUEST, [], b""
-        if size < len(payload) <= KEPT:
-            # Its time of day and its signal would differ in the next second, and the peer would never come to an end.
-            self._kept = (_key(request), code, [o for o in options if o[0] != m.OBSERVE], payload)
-            self._told = now
+        if size < len(payload):
+            self._keep(_key(request), now, options, payload)
         if size < len(payload):
             options.append((ETAG, etag(payload)))
         if request.uint(SIZE2) is not None:
             options.append((SIZE2, m.uint(len(payload))))
         options.append((BLOCK2, pack(at // size, at + size < len(payload), szx)))
         return code, options, payload[at : at + size]
+
+    def notification(self, path: list, now: int, options: list, payload: bytes):
+        """(options, payload) of a notification that is longer than a block: its first, the peer asks for the rest with
+        GET (§2.6). `path` is the options of Uri-Path."""
+        self._keep([m.GET] + path, now, options, payload)
+        return options + [(ETAG, etag(payload)), (BLOCK2, pack(0, True, SZX))], payload[: 16 << SZX]
+
+    def _keep(self, key: list, now: int, options: list, payload: bytes) -> None:
+        """Its time of day and its signal would differ in the next second, and the peer would never come to an end."""
+        self._kept = None
+        if len(payload) <= KEPT:
+            self._kept = (key, m.CONTENT, [option for option in options if option[0] != m.OBSERVE], payload)
+            self._told = now
 
     def _assemble(self, message, part: int, now: int):
         """None when `message` has become the whole request, else the answer to this block."""
@@ -114,13 +125,6 @@ class Blocks:
             return CONTINUE, [(BLOCK1, m.uint(part))], b""
         message.payload = parts
         return None
-
-
-def first(options: list, payload: bytes):
-    """(options, payload) of a notification: of one longer than a block the first, the peer asks for the rest (§2.6)."""
-    if len(payload) > 16 << SZX:
-        options = options + [(ETAG, etag(payload)), (BLOCK2, pack(0, True, SZX))]
-    return options, payload[: 16 << SZX]
 
 
 def _key(message) -> list:

@@ -112,7 +112,7 @@ class Exchange:
         if message.is_request() and not (message.kind == NON and message.critical()):
             self._remember(message.mid, now, None)
             if _in_blocks(message) and not message.critical():
-                answer = self._blockwise().request(message, now)
+                answer = self.blockwise().request(message, now)
                 if answer is not None:
                     self._reply(message, *answer)
                     return None
@@ -122,7 +122,7 @@ class Exchange:
     def respond(self, request: Message, code: int, options=(), payload: bytes = b"") -> None:
         """Answers a request: piggybacked for a CON, as a NON of its own for a NON. Repeats of it get the same bytes."""
         if len(payload) > _BLOCK or _in_blocks(request):
-            code, options, payload = self._blockwise().response(request, self._now, code, options, payload)
+            code, options, payload = self.blockwise().response(request, self._now, code, options, payload)
         self._reply(request, code, options, payload)
 
     def _reply(self, request: Message, code: int, options, payload: bytes) -> None:
@@ -133,7 +133,7 @@ class Exchange:
                 entry[2] = raw
         self.out.append(raw)
 
-    def _blockwise(self):
+    def blockwise(self):
         """What serves block-wise transfers (RFC 7959), transparent to the layer above."""
         if self._blocks is None:
             from coap.block import Blocks

@@ -78,9 +78,8 @@ class Client:
         mid = self.exchange.next_mid()
         if path != UPLINK:
             if len(payload) > _BLOCK:
-                from coap.block import first
-
-                options, payload = first(options, payload)
+                where = m.path_options(m.URI_PATH, path)
+                options, payload = self.exchange.blockwise().notification(where, now, options, payload)
             self._told = self._told[1 - _TOLD :] + [(mid, path, self.tokens[path])]
         message = m.Message(m.CON if confirm else m.NON, m.CONTENT, mid, self.tokens[path], options, payload)
         self.exchange.send(message, now, timeout, retries)

@@ -350,11 +350,17 @@ def test_a_block_beside_an_unknown_critical_option_is_not_assembled():
     assert server.write(1, False, 16, b"x").code == b.INCOMPLETE
 
 
-def test_the_first_block_of_a_notification_names_the_rest():
-    options, payload = b.first([(m.OBSERVE, b"\x05")], BODY)
-    assert payload == BODY[:512]
-    assert options == [(m.OBSERVE, b"\x05"), (b.ETAG, b.etag(BODY)), (b.BLOCK2, value(0, True, 512))]
-    assert b.first([], bytes(512)) == ([], bytes(512))
+def test_a_notification_is_its_first_block_and_the_rest_is_of_its_content():
+    # §2.6, also where an older answer is still kept
+    server = Server()
+    server.get()
+    told = bytes(700)
+    options, payload = server.exchange.blockwise().notification([(m.URI_PATH, b"s")], 0, [(m.OBSERVE, b"\x05")], told)
+    assert payload == told[:512]
+    assert options == [(m.OBSERVE, b"\x05"), (b.ETAG, b.etag(told)), (b.BLOCK2, value(0, True, 512))]
+    answer = server.get(1)
+    assert answer.payload == told[512:] and answer.all(b.ETAG) == [b.etag(told)] and server.asked == 1
+    assert answer.all(m.OBSERVE) == []
 
 
 def test_a_tag_has_four_bytes_and_differs():
