@@ -154,6 +154,12 @@ class Aep:
         """What came up on /19/0/0, oldest first."""
         return self.store.uplinks(self.device(device).id)
 
+    def all_uplinks(self, device: str) -> list[Uplink]:
+        """Those of the device, and before them those of the devices that had its IMEI and were cancelled."""
+        imei = self.device(device).imei
+        known = [one for one in self.store.devices(cancelled=True) if one.imei == imei]
+        return [uplink for one in known for uplink in self.store.uplinks(one.id)]
+
     def commands(self, device: str) -> list[Command]:
         """The command log, oldest first."""
         return self.store.commands(self.device(device).id)

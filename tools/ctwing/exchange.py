@@ -221,9 +221,9 @@ class MessageLayer(asyncio.DatagramProtocol):
             exchange.keys.append(key)
             self._by_mid[key] = exchange
 
-    def waits_for(self, token: bytes) -> bool:
-        """Whether a request with this token is under way."""
-        return token in self._by_token
+    def asked_with(self, token: bytes) -> Exchange | None:
+        """The request with this token that is under way."""
+        return self._by_token.get(token)
 
     def cancel(self, exchange: Exchange) -> None:
         """Forgets a request; a late answer is a stray."""

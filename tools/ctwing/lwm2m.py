@@ -72,7 +72,7 @@ class Lwm2mFront(Requests):
     def _sender(self, message: Message) -> str:
         """The device that this message names, by its endpoint or its token; "" where it is nobody's."""
         if message.code.is_response():
-            session = self._tokens.get(message.token)
+            session = self._session_of(message.token)
             return session.device.id if session is not None else ""
         path = message.opt.uri_path
         endpoint = path[1] if len(path) == 2 else ""
@@ -90,11 +90,6 @@ class Lwm2mFront(Requests):
         if message.code != Code.POST or path[:1] != ("rd",) or len(path) > 2:
             return False
         return bool(self.faults.take("silent-register" if len(path) == 1 else "silent-update", device))
-
-    def _reports(self, message: Message) -> bool:
-        """Whether it is a notification of 19/0/0."""
-        session = self._tokens.get(message.token) if message.code.is_response() else None
-        return session is not None and session.observed[message.token] == DATA_UP
 
     def held(self, message: Message, answer: bytes) -> float | None:
         device = self._sender(message)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from aiocoap import CON, Message
+from aiocoap import CON, NON, Message
 from aiocoap.numbers.codes import Code
 
 from tools.ctwing import store as db
@@ -21,6 +21,7 @@ from tools.ctwing.transfer import DATA_DOWN, DATA_UP, EVERY, OPAQUE, PLAN, Broke
 from tools.world.events import Events
 
 PAUSE = 0.05  # seconds between an answer and the platform's next request; an estimate
+AT_ONCE, AT_ONCE_PAUSE = 50, 0.01  # datagrams of a burst, and seconds: what a loopback socket's buffer surely takes
 
 
 class Requests(MessageLayer):
@@ -64,6 +65,10 @@ class Requests(MessageLayer):
         if exchange is not None:
             session, transfer = exchange.what
             session.busy.remove(exchange)
+            if self._reports(response, transfer.step) and self.faults.take("reset-report", session.device.id):
+                self._emit("reset", "a report is reset: RST", token=response.token, device=session.device.id)
+                self._soon(session)
+                return None
             return self._answered(session, transfer, response, address)
         found = self._tokens.get(response.token)
         if found is None:
@@ -76,6 +81,23 @@ class Requests(MessageLayer):
             return None
         self._moved(found, address)
         return self._notified(found, response)
+
+    def _session_of(self, token: bytes) -> Session | None:
+        """Whose token it is: of an observation, or of a request under way."""
+        exchange = self.asked_with(token)
+        return self._tokens.get(token) or (exchange.what[0] if exchange is not None else None)
+
+    def _reports(self, message: Message, asked: Step | None = None) -> bool:
+        """Whether a CON or NON is a report: a notification of 19/0/0, or one that overtakes the answer to its Observe
+        (that step is `asked`, where the request has ended)."""
+        if not message.code.is_response() or message.mtype not in (CON, NON):
+            return False
+        session = self._tokens.get(message.token)
+        if session is not None:
+            return session.observed[message.token] == DATA_UP
+        exchange = self.asked_with(message.token)
+        step = asked if exchange is None else exchange.what[1].step
+        return step is not None and (step.kind, step.path) == ("observe", DATA_UP) and bool(message.payload)
 
     def _to_reset(self, session: Session, response: Message, address: Address) -> str:
         """Why a notification is answered with RST, "" where it is not."""
@@ -235,7 +257,7 @@ class Requests(MessageLayer):
                 if path == step.path:
                     return token
         return self.draws.token(session.device.id, session.token_length, lambda token: token in self._tokens
-                                or self.waits_for(token))
+                                or self.asked_with(token) is not None)
 
     # answers and notifications
 
@@ -396,8 +418,10 @@ class Requests(MessageLayer):
 
     def _burst(self, session: Session, name: str, count: int) -> None:
         """Datagrams whose answers nobody waits for: they count as strays."""
-        for _ in range(count):
+        for _ in range(min(count, AT_ONCE)):
             self._send(self._stray(session, name), session.address)
+        if count > AT_ONCE:
+            self.loop.call_later(AT_ONCE_PAUSE, partial(self._burst, session, name, count - AT_ONCE))
 
     def _stray(self, session: Session, name: str) -> bytes:
         device = session.device.id

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from tools.ctwing.aep import SIZE_LIMIT, TTL_LIMIT
 from tools.faults.fault import Fault
-from tools.scenario import Plan, Run
+from tools.scenario import Given, Plan, Run
 
 NOT_PROVISIONED, BAD_REQUEST, WRONG_VERSION, REFUSED, SILENT, SESSION_LOST, NOT_OBSERVED = 21, 22, 23, 24, 25, 26, 27
 """Codes of lib/aep/session.py."""
@@ -44,9 +45,17 @@ def both(*acts: Act) -> Act:
     return strike
 
 
-def command(content: str, ttl: int = 864_000) -> Act:
+def command(content: str, ttl: int = TTL_LIMIT) -> Act:
     """A command that is none of the scenario's: its end is the platform's command log."""
     return lambda run: (run.aep.command(run.device, content, ttl=ttl), None)[1]
+
+
+def longest(run: Run) -> None:
+    """A command of as many bytes as the platform takes, as the scenario gives its own."""
+    task, fields = len(run.given) + 1, {"frozen_period": 6}
+    body = json.dumps({"serviceId": 8004, "taskId": task, **fields}).ljust(SIZE_LIMIT)
+    number = run.aep.command(run.device, body, data_type="json", ttl=TTL_LIMIT)
+    run.given.append(Given(task, 8004, fields, number))
 
 
 def recreate(run: Run) -> None:
@@ -71,8 +80,9 @@ def passing(name: str, text: str, kept: str, *switches: str, strikes: int | None
     return Fault(name, text, 0, kept, strike=both(*acts), heal=off(*switches), passing=True)
 
 
+DROPPED = "The platform drops the command; the device never sees it."
+CLOSE = '{"serviceId":8001,"taskId":9001,"valve_onoff":0}'
 DAILY = config(report_interval=86_400)
-OVERLONG = json.dumps({"taskId": 9001, "serviceId": 8001, "valve_onoff": 0, "why": "x" * 960})
 EVERYTHING_SILENT = ("silent-register", "silent-update", "drop-report")
 
 FAULTS: tuple[Fault, ...] = (
@@ -99,7 +109,7 @@ FAULTS: tuple[Fault, ...] = (
             *EVERYTHING_SILENT, anew=True),
     passing("platform-restart", "the platform restarts between two wakes: no session is known", ALL_KEPT, "restart"),
     Fault("device-recreated", "the device is deleted and created again: it has a new device id", 0, ALL_KEPT,
-          strike=recreate),
+          strike=recreate, first=4, last=4),
     # the session
     passing("update-4.04", "Update is answered 4.04", ALL_KEPT, "refuse-update", value="4.04"),
     passing("update-4.01", "Update is answered 4.01", ALL_KEPT, "refuse-update", value="4.01"),
@@ -148,16 +158,13 @@ FAULTS: tuple[Fault, ...] = (
             "separate-answers"),
     passing("register-answered-separately", "the session is forgotten; Register gets an empty ACK, then its answer",
             ALL_KEPT, "separate-answers", anew=True),
-    Fault("command-expired", "a command's ttl is over before the device wakes", 0,
-          "The platform drops the command; the device never sees it.",
-          strike=command('{"serviceId":8001,"taskId":9001,"valve_onoff":0}', ttl=1), passing=True),
-    Fault("command-not-cached", "a command with ttl 0 is given while the device sleeps", 0,
-          "The platform drops the command; the device never sees it.",
-          strike=command('{"serviceId":8001,"taskId":9001,"valve_onoff":0}', ttl=0), passing=True),
+    Fault("command-expired", "a command's ttl is over before the device has woken", 0, DROPPED,
+          strike=command(CLOSE, ttl=1)),
+    Fault("command-off-line", "a command with ttl 0 is given to a device whose session is over", 0, DROPPED,
+          strike=both(on("forget-session"), command(CLOSE, ttl=0)), passing=True),
     Fault("command-malformed", "a command that is cut short JSON", 0,
           "The device refuses the command (4.00), nothing of it is kept; the platform shows it as failed.",
           strike=command('{"serviceId":8001,"taskId":'), passing=True),
-    Fault("command-overlong", "a command of 1024 bytes, over the design limit of 512", 0,
-          "The device refuses the command (4.00), nothing of it is kept; the platform shows it as failed.",
-          strike=command(OVERLONG), passing=True),
+    Fault("command-longest", "a command of 1024 bytes, the most that the platform takes", 0, ONCE, strike=longest,
+          passing=True),
 )
