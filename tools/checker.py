@@ -15,7 +15,7 @@ from typing import Any
 
 from tools.ctwing.store import Uplink
 from tools.module.flash import Flash
-from tools.scenario import NO_BOOT, Run, interval
+from tools.scenario import NO_BOOT, Given, Run, Wake, interval
 from tools.world.events import Event
 
 # Field of a report -> (sensor of the world that it comes from, its units in one of the sensor's, service id).
@@ -31,6 +31,9 @@ PROMISED = {"water_flow": 0, "battery_voltage": 86400, "rsrp": 43200, "sinr": 43
 EVERY_SAMPLE = ("water_flow",)
 """Fields whose sensor only readings ask: each sample drawn must have become an entry. The modem's signal and supply
 are looked at for other ends as well."""
+
+NEED_NETWORK = ("rsrp", "sinr")
+"""Fields that have no value in a wake without a data call."""
 
 EARLY, LATE = 1.0, 3.0
 """Seconds by which an entry's time may lie after and before its sample: it is the whole second in which sampling began,
@@ -141,6 +144,18 @@ def _match(run: Run, name: str, unmatched: list[Entry], verdict: Verdict) -> lis
     return times
 
 
+def _was_connected(run: Run, wake: Wake) -> bool:
+    """Whether the module had a data call at any time of the wake."""
+    up = False
+    for event in run.events.of("pdp", "power"):
+        if event.t > wake.ended:
+            break
+        if event.t >= wake.began and up:
+            return True
+        up = event.kind == "pdp" and event.text == "up"
+    return up
+
+
 def _same(run: Run, entry: Entry, name: str, scale: int, event: Event) -> bool:
     if round(float(entry[name]) * scale) != event.data["value"]:
         return False
@@ -181,6 +196,8 @@ def _promised(run: Run, name: str, times: list[float], verdict: Verdict) -> None
     # A wake may be late by its own length and a back-off.
     longest = max(PROMISED[name], interval(run.plan), granted) * 1.2 + 600
     excused = _times(run, "mute") if name in EVERY_SAMPLE else []
+    if name in NEED_NETWORK:
+        excused += [wake.began for wake in run.wakes if not _was_connected(run, wake)]
     excused += [event.t for event in run.events.of("sensor") if _flash_refused(run, event.t)]
     marks = sorted([*times, *excused, run.wakes[-1].ended])
     # From light sleep into PSM: the sleep that follows is a whole T3412, whenever the last sample was.
@@ -233,6 +250,7 @@ def _commands(run: Run, answers: list[Entry], verdict: Verdict) -> None:
     by_task: dict[int, dict[int, Entry]] = {}
     for answer in answers:
         by_task.setdefault(answer["taskId"], {})[answer["id"]] = answer
+    may_have_failed: set[int] = set()
     for given in run.given:
         found = list(by_task.pop(given.task, {}).values())
         what = f"command {given.service} task {given.task}"
@@ -241,15 +259,30 @@ def _commands(run: Run, answers: list[Entry], verdict: Verdict) -> None:
             continue
         verdict.commands_answered += 1
         told = {key: found[0].get(key) for key in ("serviceId", "act_result", *given.fields)}
-        if told != {"serviceId": given.service + 1000, "act_result": 0, **given.fields}:
+        if told["act_result"] == 1 and _stopped(run, given, found[0]["uplink"].t):
+            may_have_failed.add(given.task)
+        elif told != {"serviceId": given.service + 1000, "act_result": 0, **given.fields}:
             verdict.problems.append(f"{what} was answered {told}")
         if not found[0]["uplink"].acknowledged:
             verdict.problems.append(f"{what}: the answer was not acknowledged")
     verdict.problems += [f"task {task} was answered and never given" for task in by_task]
     moves = [event.data["state"] for event in run.events.of("valve")]
-    wanted = [given.fields["valve_onoff"] for given in run.given if given.service == 8001]
-    if moves != wanted:
-        verdict.problems.append(f"the valve was to move {wanted} and moved {moves}")
+    wanted = [given for given in run.given if given.service == 8001]
+    told_so_far = {0}  # how many of the moves may be explained by the commands so far
+    for given in wanted:
+        moved = {n + 1 for n in told_so_far if moves[n : n + 1] == [given.fields["valve_onoff"]]}
+        told_so_far = moved | (told_so_far if given.task in may_have_failed else set())
+    if len(moves) not in told_so_far:
+        states = [given.fields["valve_onoff"] for given in wanted]
+        verdict.problems.append(f"the valve was to move {states} and moved {moves}")
+
+
+def _stopped(run: Run, given: Given, answered: float) -> bool:
+    """Whether the world kept the device from carrying a command out: the meter's line was cut, the power went, the
+    flash refused. Whether the valve moved before that is open."""
+    saved = next(event.t for event in run.events.of("command-saved") if event.data["command"] == given.command)
+    times = _times(run, "mute") + _times(run, "power", "cut", "watchdog", "restart") + _times(run, "flash", "full")
+    return any(saved <= t <= answered for t in times)
 
 
 def _module(run: Run, verdict: Verdict) -> None:

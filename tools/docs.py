@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tools.faults.listing import document
 from tools.scenario import Plan, play, quicker
 from tools.tables import ROOT, SETTINGS, literal, moves, states
 from tools.timeline import Timeline
@@ -83,6 +84,7 @@ def timeline() -> str:
 DOCUMENTS = {
     ROOT / "docs/configuration.md": configuration,
     ROOT / "docs/cycle.md": cycle,
+    ROOT / "docs/failure-semantics.md": document,
     ROOT / "docs/timeline.svg": timeline,
 }
 

@@ -362,7 +362,7 @@ def _awake(run: Run) -> str:
     radio = run.module.board.radio
     if run.plan.mode != "psm":
         return "light sleep is its mode"
-    if "set_psm_time" in run.module.profile.absent.get("pm", ()):
+    if not run.module.profile.has_psm:
         return "the family has no PSM"
     if radio.usb:
         return "USB is plugged in"

@@ -51,7 +51,8 @@ def errors() -> dict[int, str]:
     found = {}
     for path in FAULTS:
         for node in ast.parse(path.read_text()).body:
-            for item in node.body if isinstance(node, ast.ClassDef) else ():
-                if isinstance(item, ast.Assign) and getattr(item.targets[0], "id", None) == "code":
-                    found[ast.literal_eval(item.value)] = node.name  # type: ignore[union-attr]
+            if isinstance(node, ast.ClassDef):
+                codes = [item.value for item in node.body
+                         if isinstance(item, ast.Assign) and getattr(item.targets[0], "id", None) == "code"]
+                found.update({ast.literal_eval(code): node.name for code in codes})
     return found

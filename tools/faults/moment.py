@@ -6,7 +6,7 @@ from tools.scenario import Run
 from tools.world.events import Event
 
 
-def when(run: Run, kinds: tuple[str, ...], act: Callable[[Run], None], delay: float = 0.0) -> None:
+def when(run: Run, kinds: tuple[str, ...], act: Callable[[Run], object], delay: float = 0.0) -> None:
     """Does `act`, once, `delay` seconds after the next event of one of these kinds; it runs on the world's loop, not
     inside what has caused the event."""
 

@@ -220,6 +220,7 @@ class Atcmd(Firmware):
             self._sleep = [mode]
             self.board.firmware["pm"].autosleep(mode)
             return []
+        self._need_psm()
         _, delay, tau, active = _exactly(values, 4)
         request = _timers(tau, active)
         self._sleep = [mode, number(delay, 1, 255)]
@@ -257,6 +258,7 @@ class Atcmd(Firmware):
 
     def _cpsms_set(self, values: list[str]) -> list[str]:
         """mode[,,,"<T3412>","<T3324>"] (TS 27.007 §7.38); the GERAN timers in between are not used."""
+        self._need_psm()
         mode = number(values[0], 0, 2)
         kept = self.board.nv.values.get("psm", [0, 0, 0, 0, 0])
         if len(values) == 1:
@@ -268,7 +270,12 @@ class Atcmd(Firmware):
         self.board.radio.request_psm([mode, *_timers(tau, active)])
         return []
 
+    def _need_psm(self) -> None:
+        if not self.board.profile.has_psm:
+            raise Refused
+
     def _cpsms_read(self, _: list[str]) -> list[str]:
+        self._need_psm()
         mode, *request = self.board.nv.values.get("psm", [0, 0, 0, 0, 0])
         return [f'+CPSMS: {mode},,,"{timers.bits(*request[:2])}","{timers.bits(*request[2:])}"']
 

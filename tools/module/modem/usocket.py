@@ -133,7 +133,7 @@ class Socket(Thing):
             self.board.later(delay, self._land, data, sender)
 
     def _land(self, data: bytes, sender: Address) -> None:
-        if self._dead():
+        if self._dead() or self._poisoned:  # behind an empty one nothing is ever read
             self.board.events.emit("module", "unreached", "downlink", bytes=len(data), raw=data)
             return
         if self._peer is not None and sender != self._peer and self.board.profile.connect_filters:

@@ -23,7 +23,8 @@ class Profile:
     """QuecPython modules of this firmware that have a stand-in under `tools/module/modem/`, in the order of fitting."""
 
     absent: dict[str, frozenset[str]]
-    """Functions, classes and constants that the stand-in has and this family lacks: {module: names}."""
+    """Functions, classes and constants that the stand-in has and this family lacks: {module: names}; "Class.method" for
+    one of a class."""
 
     currents_ua: dict[str, int]
     """Mean supply current in microampere for each state of `tools/module/modem/meter.py`."""
@@ -51,6 +52,12 @@ class Profile:
     """`getCellInfo` reads the MCC's hex digits as decimal: 0x460 -> 1120 (quecpython.md §3.1)."""
 
     carrier: Carrier = field(default=CHINA_TELECOM)
+
+    @property
+    def has_psm(self) -> bool:
+        """Whether its firmware can power down in PSM; where the API is missing AT+CPSMS is taken not to work either
+        (quecpython.md §4.4: unknown)."""
+        return "set_psm_time" not in self.absent.get("pm", ())
 
     def uname(self) -> tuple[str, ...]:
         """The six "key=value" strings of `uos.uname()` (quecpython.md §1.6)."""
