@@ -100,8 +100,8 @@ VM_ONLY = {
 @pytest.mark.xfail(strict=True, reason="RuntimeError out of _short(), TypeError out of parse(): it restarts")
 @pytest.mark.parametrize("config", VM_ONLY.values(), ids=VM_ONLY)
 def test_what_the_modules_json_takes_is_refused_with_a_message_and_not_by_a_restart(config):
-    """MicroPython's ujson parses any depth without recursion and takes names that are no text; then the device, its
-    last good settings or not, would restart for ever: three failures condemn each tree."""
+    """MicroPython's ujson parses 2000 levels without recursion and takes names that are no text. A device that had good
+    settings restarts as well: each time counts as a failure of its tree."""
     with World(engine="vm") as world:
         world.flash.write("config.json", config)
         world.start()
@@ -180,7 +180,7 @@ def test_the_ends_of_the_ranges_work_together(config):
         assert world.waiting() == []
 
 
-@pytest.mark.xfail(strict=True, reason="KeyError out of _load() or _resume_trial(): it restarts for ever")
+@pytest.mark.xfail(strict=True, reason="KeyError out of _load() or _resume_trial(): the wake ends in a failure")
 @pytest.mark.parametrize("name", ["settings", "trial"])
 @pytest.mark.parametrize("saved", [{}, {"values": GOOD}])
 def test_a_record_of_another_shape_is_left_alone(name, saved):
