@@ -30,7 +30,7 @@ def states() -> list[tuple[str, int, str]]:
 def moves() -> list[tuple[str, str, str]]:
     """The cycle's transitions: (state, event, next state)."""
     rows = [line.split(": ") for line in literal(CYCLE, "TABLE").split("\n") if line]
-    return [(*key.split(", "), target) for key, target in rows]  # type: ignore[misc]
+    return [(*key.split(", "), target) for key, target in rows]
 
 
 def setting(name: str) -> list[Any]:

@@ -22,6 +22,7 @@ from aep.session import BUSY, KEPT, MALFORMED
 from device import events
 from device.readings import RESERVED, literal, size, whole
 from store.outbox import PAYLOAD_LIMIT, TooLong
+from store.record import shaped
 
 _REMEMBERED = const(16)  # task ids
 _QUEUE = const(8)  # commands waiting; AEP's own SDK queues 5 to 20 (ctwing.md §2.5)
@@ -107,9 +108,10 @@ class Commands:
         self._outbox = outbox
         self._health = health
         self._stamp = stamp
-        saved = record.load() or {}
-        self._queue = saved.get("queue", [])
-        self._done = saved.get("done", [])
+        saved = shaped(record.load(), {"queue": [], "done": []})
+        self._queue = [item for item in saved["queue"] if "raw" in item or "service" in item]
+        self._done = saved["done"]
+        self._result = None  # (task, fields, why) of a handler that ran while its answer found no room
         self._buffered = buffered
         _current[:] = [self]
 
@@ -141,6 +143,11 @@ class Commands:
     def waiting(self) -> int:
         """Commands stored and not finished that are to run now."""
         return 0 if self._buffered else len(self._queue)
+
+    def unfinished(self, task) -> bool:
+        """Whether this task's end is not on flash yet: its answer waits for that, or a power cut could bring a second
+        one."""
+        return task is not None and task in [item.get("task") for item in self._queue]
 
     def waits(self) -> int:
         """Those that wait, in either mode."""
@@ -179,19 +186,25 @@ class Commands:
         self._save(self._queue[1:])
 
     def _run(self, item: dict) -> None:
+        if self._result is None or self._result[0] != item["task"]:
+            self._result = (item["task"],) + self._carry_out(item)
+        _, pairs, why = self._result
+        try:
+            self._answer(item, pairs, why)
+        except TooLong:
+            self._answer(item, [], "answer too long")
+        self._result = None
+
+    def _carry_out(self, item: dict) -> tuple:
+        """(fields of the answer, why it failed or "")."""
         fields, idempotent, function = _handlers.get(item["service"], ({}, False, None))
-        pairs = []
         why = "unknown service" if function is None else self._problem(item, fields)
         if not why and not self._start(item) and not idempotent:
             why = "interrupted"
         if why:
             self._health.count("command_refused")
-        else:
-            pairs, why = self._call(item, function)
-        try:
-            self._answer(item, pairs, why)
-        except TooLong:
-            self._answer(item, [], "answer too long")
+            return [], why
+        return self._call(item, function)
 
     def _start(self, item: dict) -> bool:
         """Marks the oldest as started, durably; False where it was already: the power went while it ran."""
@@ -290,7 +303,7 @@ def _command(body: dict):
         if isinstance(value, float):
             if value - value != 0:  # inf, nan: not JSON, so not to be read again
                 return None
-        elif value is not None and not isinstance(value, (int, str)):
+        elif value is not None and not isinstance(value, (bool, int, str)):  # a bool is no int in MicroPython
             return None
     item = {"task": task, "service": service, "fields": body}
     try:

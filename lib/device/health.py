@@ -4,6 +4,7 @@ import log
 from misc import Power
 
 from device import events
+from store.record import shaped
 
 # One text: a tuple of them takes 600 bytes more.
 _REASONS = "unknown,power key,reset,battery,RTC,watchdog,USB,charger,PSM,dump"
@@ -12,21 +13,21 @@ _log = log.getLogger("health")
 
 
 class Health:
-    """`record` keeps wakes given up in a row and counters over power-off, `journal` (store.journal.Journal) what happened when.
-    `fault` is the code of the last fault, 0 for none; `boot` the last power-on that came to an end of its own."""
+    """`record` keeps wakes given up in a row and counters over power-off, `journal` (store.journal.Journal) what
+    happened when. `fault` is the code of the last fault, 0 for none; `boot` the last power-on that came to an end of
+    its own."""
 
     def __init__(self, record, journal) -> None:
         self._record = record
         self._journal = journal
-        saved = record.load() or {}
+        saved = shaped(record.load(), {"counters": {}, "row": 0, "not_before": 0, "fault": 0, "boot": 0})
         self.reason = Power.powerOnReason()
-        self.counters = saved.get("counters", {})
-        self.in_a_row = saved.get("row", 0)
-        self.not_before = saved.get("not_before", 0)  # Unix time before which the platform is not tried again
-        self.fault = saved.get("fault", 0)
-        self.boot = saved.get("boot", 0)
+        self.in_a_row = saved["row"]
+        self.not_before = saved["not_before"]  # Unix time before which the platform is not tried again
+        self.fault = saved["fault"]
+        self.boot = saved["boot"]
         self._written = dict(saved)
-        self.counters = dict(self.counters)  # not the one just noted as written
+        self.counters = {name: n for name, n in saved["counters"].items() if isinstance(n, int)}
 
     def reason_text(self) -> str:
         """The reset reason in words (quecpython.md §3.6)."""

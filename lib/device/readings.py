@@ -77,7 +77,8 @@ class Readings:
     def __init__(self, record, health) -> None:
         self._record = record
         self._health = health
-        self._last = record.load() or {}
+        saved = record.load() or {}
+        self._last = {key: saved[key] for key in saved if whole(saved[key])}
         self._up = {}  # {key: ms since power-on} of those taken in this power-on
 
     def due(self, now: int, up: int, interval: int) -> list:

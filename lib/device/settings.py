@@ -8,7 +8,7 @@ trial: used at once, kept once an uplink under it was acknowledged, taken back a
 import usys
 from micropython import const
 
-from store.record import Record, crc32
+from store.record import Record, crc32, shaped
 
 CONFIG = "/usr/config.json"
 _STATE = "/usr/state/"
@@ -90,11 +90,11 @@ class Settings:
         return False
 
     def _load(self):
-        good = self._good.load()
+        good = shaped(self._good.load(), {"config": "", "values": {}, "table": -1})
         text = _read()
         # The mark tells whether the file was changed since: a change by command outlives the file it changed.
         mark = "" if text is None else "%d.%08x" % (len(text), crc32(text))
-        if good is not None and good["config"] == mark:
+        if good["values"] and good["config"] == mark:
             self._mark = mark
         else:
             values = self._parse(text)
@@ -105,10 +105,10 @@ class Settings:
                 except OSError as error:  # they are good, only not kept for the day the file is broken
                     self.problem = "config.json: not saved as the last good one: error %d" % error.args[0]
                 return values
-        if good is None:
+        if not good["values"]:
             return None
         self._mark = good["config"]
-        if good.get("table") == TABLE_MARK:
+        if good["table"] == TABLE_MARK:
             return good["values"]
         from device import settings_table  # another version of this tree may have saved them
 
@@ -136,6 +136,7 @@ class Settings:
         trial = self._trial.load()
         if trial is None:
             return
+        trial = shaped(trial, {"set": {}, "wakes": 0, "config": "-"})
         if trial["config"] == self._mark:
             try:
                 for name in trial["set"]:

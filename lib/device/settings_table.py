@@ -38,6 +38,8 @@ def defaults() -> dict:
 
 def check(name: str, value):
     """Raises BadSetting unless `value` is allowed for `name`; returns it."""
+    if not isinstance(name, str):
+        raise BadSetting("a setting's name is a text")
     for row in TABLE:
         if row[0] == name:
             break
@@ -47,7 +49,7 @@ def check(name: str, value):
     if kind == "choice":
         good, wanted = value in low, "one of " + ", ".join(low)
     elif kind == "text":
-        good = isinstance(value, str) and low <= len(value.encode()) <= high
+        good = isinstance(value, str) and low <= _length(value) <= high
         wanted = "text of %d-%d bytes" % (low, high)
     elif kind == "addresses":
         good = isinstance(value, str) and (not value or _addresses(value, high))
@@ -82,7 +84,7 @@ def parse(text) -> dict:
     if not isinstance(given, dict):
         raise BadSetting("config.json: not an object of settings")
     values = defaults()
-    for name in sorted(given):
+    for name in given:  # the module's ujson takes names that are no text
         values[name] = check(name, given[name])
     problem = _missing(values)
     if problem:
@@ -111,5 +113,16 @@ def _missing(values: dict) -> str:
 
 
 def _short(value) -> str:
-    text = ujson.dumps(value)
+    try:
+        text = ujson.dumps(value)
+    except (ValueError, TypeError, RuntimeError):  # RuntimeError: nested too deep
+        return "this value"
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _length(text: str) -> int:
+    """Bytes; -1 for half a surrogate pair, which is no text."""
+    try:
+        return len(text.encode())
+    except ValueError:
+        return -1

@@ -14,6 +14,8 @@ def batch(cycle):
         return found, b""
     parts, total = [], 1
     for number, entry in found:
+        if cycle.commands.unfinished(entry.get("task")):
+            break
         when = entry["t"]
         if not when and now and entry.get("b") == cycle.boots:
             when = now - (stamp["u"] - entry["u"]) // 1000  # taken in this power-on, before the network told the time
@@ -22,6 +24,8 @@ def batch(cycle):
             break
         parts.append(part)
         total += len(part) + 1
+    if not parts:
+        return [], b""
     rows = [row[:1] for row in found[: len(parts)]]  # the ids: the entries are not needed any more
     return rows, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]"
 

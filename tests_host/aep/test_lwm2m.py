@@ -400,7 +400,7 @@ def test_a_short_cut_that_keeps_failing_is_tried_rarely_and_one_success_restores
         if learning.worth("x"):
             tried.append(wake)
             learning.outcome("x", False)
-    gaps = [b - a for a, b in zip(tried, tried[1:])]
+    gaps = [tried[at + 1] - tried[at] for at in range(len(tried) - 1)]
     assert gaps == [1, 2, 4, 8, 16, 32, 64, 64]
     learning.outcome("x", True)
     assert [learning.worth("x") for _ in range(3)] == [True] * 3 and learning.learned == {}
@@ -698,7 +698,8 @@ def test_an_observer_who_resets_is_told_nothing_more_and_reports_go_on():
 
 def test_a_longest_period_makes_due_what_has_not_changed():
     platform, made = watched()
-    platform.later(0, m.Message(m.CON, m.PUT, 7001, b"att", m.path_options(m.URI_PATH, "3/0") + [(m.URI_QUERY, b"pmax=600")]))
+    options = m.path_options(m.URI_PATH, "3/0") + [(m.URI_QUERY, b"pmax=600")]
+    platform.later(0, m.Message(m.CON, m.PUT, 7001, b"att", options))
     made.receive(platform.time + 1000)
     assert platform.answers[-1] == m.CHANGED and not made.due(SETTINGS)
     platform.time += 600_000

@@ -61,7 +61,7 @@ def test_without_anything_but_the_server_every_setting_has_its_default():
 def test_the_mark_of_the_table_is_the_tables():
     """Settings saved under another table are checked again: the mark must change with it."""
     mark = zlib.crc32(repr(TABLE).encode()) & 0x3FFFFFFF
-    assert Bench(Flash(blocks=24)).load("device.settings").TABLE_MARK == mark, f"set TABLE_MARK to 0x{mark:X}"
+    assert mark == Bench(Flash(blocks=24)).load("device.settings").TABLE_MARK, f"set TABLE_MARK to 0x{mark:X}"
 
 
 def test_the_table_is_gone_from_the_heap_once_it_has_served():
