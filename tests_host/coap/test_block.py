@@ -56,6 +56,12 @@ class Server:
         return self.ask(m.PUT, [(b.BLOCK1, value(number, more, size))] + list(options), payload, now, path)
 
 
+def test_the_numbers_are_the_standards():
+    # RFC 7252 §12.2 and RFC 7959 §6: options 4, 23, 27, 28, 60; codes 2.31 and 4.08
+    assert (b.ETAG, b.BLOCK2, b.BLOCK1, b.SIZE2, b.SIZE1) == (4, 23, 27, 28, 60)
+    assert m.dotted(b.CONTINUE) == "2.31" and m.dotted(b.INCOMPLETE) == "4.08"
+
+
 # Block2
 
 
@@ -165,6 +171,13 @@ def test_an_etag_tells_contents_apart_where_the_device_is_asked_again():
         server.body = bytes(len(server.body))
         later = server.get(1, now=LIFETIME if spoil == "time" else LIFETIME - 1)
         assert later.payload == bytes(512) and later.all(b.ETAG) != first.all(b.ETAG), spoil
+
+
+def test_an_answer_of_up_to_4096_bytes_is_kept():
+    for size, asked in ((4096, 1), (4097, 2)):
+        server = Server(bytes(size))
+        server.get()
+        assert server.get(1).payload == bytes(512) and server.asked == asked
 
 
 def test_requests_that_differ_are_different_transfers():
