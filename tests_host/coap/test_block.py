@@ -180,6 +180,14 @@ def test_an_answer_of_up_to_4096_bytes_is_kept():
         assert server.get(1).payload == bytes(512) and server.asked == asked
 
 
+def test_an_answer_too_large_to_keep_ends_the_one_that_was():
+    server = Server()
+    server.get()
+    server.body = bytes(5000)
+    server.get()
+    assert server.get(1).payload == bytes(512) and server.asked == 3
+
+
 def test_requests_that_differ_are_different_transfers():
     server = Server()
     server.get()
