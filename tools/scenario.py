@@ -301,11 +301,11 @@ async def _wake(run: Run, power: _Power) -> Wake:
     """One wake and what it took; ScenarioError where the run cannot go on from it."""
     loop, module = run.aep.loop, run.module
     wake = Wake(loop.time(), run.network.mark(), NO_BOOT if power.on else power.reason)
-    before, programs = run.ledger(), 0
+    before, programs, first = run.ledger(), 0, len(run.events.log)
     while not wake.stayed_on:
-        end = await power.until(_middle(run, wake))
+        end = await power.until(_middle(run, wake, first))
         if end is None:
-            if loop.time() >= _middle(run, wake):
+            if loop.time() >= _middle(run, wake, first):
                 wake.stayed_on = _awake(run)
             continue
         programs += module.programs
@@ -322,11 +322,11 @@ async def _wake(run: Run, power: _Power) -> Wake:
     return wake
 
 
-def _middle(run: Run, wake: Wake) -> float:
+def _middle(run: Run, wake: Wake, first: int) -> float:
     """The middle of the sleep that follows the wake: half an interval after the meter was asked, or should have been.
-    A wake without a boot began in the middle of the sleep before it."""
+    A wake without a boot began in the middle of the sleep before it. `first`: its first event."""
     half = interval(run.plan) / 2
-    asked = [event.t for event in run.events.of("sensor") if event.text == "flow" and event.t >= wake.began]
+    asked = [event.t for event in run.events.log[first:] if event.kind == "sensor" and event.text == "flow"]
     return max([wake.began + half * (wake.reason == NO_BOOT), *asked[-1:]]) + half
 
 
