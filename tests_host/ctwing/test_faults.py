@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests_host.ctwing.raw_device import IMEI, answer, mid_of, notification, on_session, payload_of, register, token_of
-from tools.ctwing.aep import AepError
+from tools.ctwing.checks import AepError
 from tools.ctwing.faults import TABLE
 
 ACK, RST, CREATED, CHANGED, CONTENT = 0x60, 0x70, 0x41, 0x44, 0x45

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tools.ctwing.aep import SIZE_LIMIT, TTL_LIMIT
+from tools.ctwing.checks import SIZE_LIMIT, TTL_LIMIT
 from tools.faults.fault import Fault
 from tools.scenario import Given, Plan, Run
 
