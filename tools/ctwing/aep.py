@@ -14,6 +14,7 @@ from tools.ctwing.checks import (
     PROTOCOLS,
     TTL_LIMIT,
     AepError,
+    Unknown,
     among,
     checked,
     content_of,
@@ -89,7 +90,7 @@ class Aep:
         where it was (ctwing.md §2.1)."""
         kind = self.store.product(product)
         if kind is None:
-            raise AepError(f"there is no product {product}")
+            raise Unknown(f"there is no product {product}")
         if not name.strip():
             raise AepError("a device needs a name")
         if not re.fullmatch("[0-9A-Za-z]{8,17}", imei):
@@ -121,7 +122,7 @@ class Aep:
         """The device with its life cycle and whether it is on-line; raises AepError where there is none."""
         found = self.store.device(device)
         if found is None:
-            raise AepError(f"there is no device {device}")
+            raise Unknown(f"there is no device {device}")
         return found
 
     def devices(self) -> list[Device]:

@@ -32,6 +32,10 @@ class AepError(ValueError):
     """The platform refuses what its user asks for; nothing has changed. The text says what to do."""
 
 
+class Unknown(AepError):
+    """There is no such device or product."""
+
+
 def among(name: str, value: str, choices: Collection[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise AepError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}")
