@@ -17,6 +17,8 @@ REDIALED = const(21)  # ! dialled again, try {}
 CFUN_CYCLED = const(22)  # ! radio switched off and on, try {}
 RESTART = const(23)  # ! restarts for want of a link, rung {} of the ladder
 NAME_KEPT = const(24)  # ! the server's name did not resolve: the address of last time is used
+PATH_LOST = const(25)  # ! the address changed or the data call dropped while asleep
+GUARDED = const(26)  # ! {} power-ons in a row came to nothing: waits before it tries again
 
 RESUMED = const(30)  # session resumed by an Update
 REGISTERED = const(31)  # session registered anew

@@ -139,7 +139,8 @@ class Board:
                 "functions": [n for n in members(type(firmware), Firmware) if n not in absent],
                 "constants": {k: v for k, v in firmware.CONSTANTS.items() if k not in absent},
                 "classes": {
-                    k: {"methods": members(cls, Thing), "constants": cls.CONSTANTS, "static": cls.STATIC}
+                    k: {"methods": [m for m in members(cls, Thing) if f"{k}.{m}" not in absent],
+                        "constants": cls.CONSTANTS, "static": cls.STATIC}
                     for k, cls in firmware.CLASSES.items() if k not in absent
                 },
                 "is_class": firmware.MODULE_IS_CLASS,

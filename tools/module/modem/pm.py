@@ -1,4 +1,5 @@
-"""`pm`: autosleep, wakelocks, PSM (quecpython.md §3.5, §4). EC800E has no `sclkEx_set`: AT+QSCLKEX does that."""
+"""`pm`: autosleep, wakelocks, PSM, fast release (quecpython.md §3.5, §4). E, M and K have no `sclkEx_set`: there
+AT+QSCLKEX does that. M and K have no PSM."""
 
 from typing import Any
 
@@ -56,6 +57,14 @@ class Pm(Firmware):
     def get_wakelock_num(self) -> int:
         """Created ones, locked or not."""
         return len(self._wakelocks)
+
+    def sclkEx_set(self, mode: int, no_data_s: int, punish_s: int) -> int:
+        """AT+QSCLKEX as a function; 0 or -1. In the sources of 1603 and 8910 builds only. The ranges are the AT
+        command's, whose third value is minutes where this one is seconds (quecpython.md §3.5, §4.3)."""
+        if mode not in (0, 1) or not 1 <= no_data_s <= 50 or punish_s <= 0:
+            return -1
+        self.board.radio.arm_release(mode, no_data_s, max(1, punish_s // 60))
+        return 0
 
     # -- PSM -----------------------------------------------------------------------------------------------------
 

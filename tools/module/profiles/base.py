@@ -23,7 +23,8 @@ class Profile:
     """QuecPython modules of this firmware that have a stand-in under `tools/module/modem/`, in the order of fitting."""
 
     absent: dict[str, frozenset[str]]
-    """Functions, classes and constants that the stand-in has and this family lacks: {module: names}."""
+    """Functions, classes and constants that the stand-in has and this family lacks: {module: names}; "Class.method" for
+    one of a class."""
 
     currents_ua: dict[str, int]
     """Mean supply current in microampere for each state of `tools/module/modem/meter.py`."""
@@ -40,7 +41,23 @@ class Profile:
     no_pdp_is_minus_one: bool = False
     """`dataCall.getInfo` of a PDP that is down: -1 as on older images, or a tuple of zeros (quecpython.md §3.3)."""
 
+    connect_filters: bool = True
+    """Whether a connected UDP socket takes its peer's datagrams only. lwIP does; no source says what the firmware makes
+    of it (inferred)."""
+
+    nitz_hours: bool = False
+    """`net.nitzTime` writes the zone in hours, not in quarters of one (quecpython.md §3.1)."""
+
+    mcc_as_hex: bool = True
+    """`getCellInfo` reads the MCC's hex digits as decimal: 0x460 -> 1120 (quecpython.md §3.1)."""
+
     carrier: Carrier = field(default=CHINA_TELECOM)
+
+    @property
+    def has_psm(self) -> bool:
+        """Whether its firmware can power down in PSM; where the API is missing AT+CPSMS is taken not to work either
+        (quecpython.md §4.4: unknown)."""
+        return "set_psm_time" not in self.absent.get("pm", ())
 
     def uname(self) -> tuple[str, ...]:
         """The six "key=value" strings of `uos.uname()` (quecpython.md §1.6)."""

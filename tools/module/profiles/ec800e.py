@@ -32,7 +32,7 @@ EC800E = Profile(
         # Extended net module: only in some builds (quecpython.md §3.1).
         "net": frozenset({"getT3412", "getT3324"}),
         # ST25 only, newer images (quecpython.md §0 matrix, §3.5).
-        "pm": frozenset({"get_psm_netinfo"}),
+        "pm": frozenset({"get_psm_netinfo", "sclkEx_set"}),
     },
     currents_ua=CURRENTS_UA,
     usr_blocks=256,  # estimate: EC800E's /usr size is unknown; 256 x 4096 B is the doc's statvfs sample (§1.4)

@@ -1,4 +1,4 @@
-# `pm` (quecpython.md §3.5). EC800E has no `sclkEx_set`; EC800M and K have no PSM functions: ask with hasattr.
+# `pm` (quecpython.md §3.5). EC800M and K have no PSM functions: ask with hasattr.
 from typing import Literal, TypeAlias, overload
 
 _Result: TypeAlias = Literal[0, -1]
@@ -18,3 +18,6 @@ def get_psm_time() -> list[int] | None: ...  # [mode, tau_unit, tau_time, act_un
 # Newer or EIGEN images only: ask with hasattr.
 def get_psm_netinfo() -> tuple[int, int, int] | Literal[-1]: ...  # (mode, T3412 s, T3324 s) as granted
 def Forcehib() -> int: ...
+
+# U and older ASR builds only.
+def sclkEx_set(mode: int, no_data_time: int, punish_time: int) -> _Result: ...
