@@ -276,14 +276,16 @@ def test_a_forgotten_session_is_404_to_an_update_and_rst_to_a_report(world, swit
     world.run(work)
 
 
-def test_a_restart_forgets_every_session(world):
+def test_a_restart_forgets_every_session_and_what_it_had_acknowledged(world):
     async def work():
         aep = world.aep()
-        device, wire, _ = await registered(world, aep)
+        device, wire, token = await registered(world, aep)
+        await wire.notify(6, token)
         other = aep.create_device(aep.device(device).product, name="other", imei=OTHER)
         await (await world.wire(wire.platform)).register(1, OTHER)
         aep.fault("restart", device)
         assert [one.online for one in map(aep.device, (device, other))] == [False, False]
+        assert (await wire.notify(6, token))[0] == RST
 
     world.run(work)
 

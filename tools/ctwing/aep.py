@@ -253,6 +253,7 @@ class Aep:
         self.front.faults.struck(switch, device)
         if switch.name == "restart":
             device = None
+            self.front.forget_messages()
         for struck in [device] if device is not None else [known.id for known in self.store.devices()]:
             if switch.name == "forget-observation":
                 self.front.forget(struck)
