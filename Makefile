@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 OLD_VM := build/oldvm/ready
 ARGS ?=
 
-.PHONY: help run test check bench logs oldvm judges clean
+.PHONY: help run console test check bench logs oldvm judges clean
 .DEFAULT_GOAL := help
 
 help: ## lists the targets
@@ -15,6 +15,9 @@ help: ## lists the targets
 
 run: $(READY) ## three wakes of a simulated module against a local AEP; ARGS="--json", ARGS="--help"
 	@$(PY) -m tools run $(ARGS)
+
+console: $(READY) ## the local AEP in real time, with a web page, until Ctrl-C; ARGS="--device IMEI", ARGS="--help"
+	@$(PY) -m tools aep $(ARGS)
 
 test: $(READY) oldvm ## all tests, in CPython, the newest MicroPython VM and an old one; ARGS="-k outbox"
 	@$(PY) -m pytest $(ARGS)
