@@ -15,7 +15,7 @@ from typing import Any
 
 from tools.ctwing.store import Uplink
 from tools.module.flash import Flash
-from tools.scenario import Run, interval
+from tools.scenario import NO_BOOT, Run, interval
 from tools.world.events import Event
 
 # Field of a report -> (sensor of the world that it comes from, its units in one of the sensor's, service id).
@@ -35,6 +35,9 @@ are looked at for other ends as well."""
 EARLY, LATE = 1.0, 3.0
 """Seconds by which an entry's time may lie after and before its sample: it is the whole second in which sampling began,
 and a sample follows within a second or two."""
+
+EXCHANGE_LIFETIME, LANDING = 247.0, 10.0
+"""Seconds: RFC 7252 §4.8.2; and within which a datagram that was let go has landed, or nowhere."""
 
 FAILED = re.compile(r"^ERROR:\w+:(?!E\d+ )")
 """The device's log line of a reading or handler that failed; faults (E25 …) are met by trying again."""
@@ -76,7 +79,7 @@ def check(run: Run) -> Verdict:
 def entries(run: Run) -> list[Entry]:
     """Every entry the platform stored, in the order it came, with `uplink`: the message that carried it."""
     out = []
-    for uplink in run.aep.uplinks(run.device):
+    for uplink in run.aep.all_uplinks(run.device):
         body = json.loads(uplink.payload)
         for entry in body if isinstance(body, list) else [body]:
             out.append({**entry, "uplink": uplink})
@@ -129,7 +132,7 @@ def _match(run: Run, name: str, unmatched: list[Entry], verdict: Verdict) -> lis
             times.append(event.t)
             if match["serviceId"] != service:
                 verdict.problems.append(f"changed: {name} (id {match['id']}) came under service {match['serviceId']}")
-        elif name in EVERY_SAMPLE:
+        elif name in EVERY_SAMPLE and not _flash_refused(run, event.t):
             verdict.readings_taken += 1
             verdict.readings_lost += 1
             verdict.problems.append(f"lost: {sensor} {event.data['value']} drawn at {event.t:.0f} is nowhere")
@@ -143,9 +146,29 @@ def _same(run: Run, entry: Entry, name: str, scale: int, event: Event) -> bool:
         return False
     when = entry.get("t")
     if not when:  # only what was taken before the clock was first set may have no time
-        registered = run.events.of("registered")
-        return not registered or event.t < registered[0].t
-    return -EARLY <= event.t - when <= LATE
+        told = _times(run, "clock", "told")
+        return not told or event.t < told[0]
+    return -EARLY <= event.t + _clock_error(run, event.t) - when <= LATE
+
+
+def _clock_error(run: Run, t: float) -> int:
+    """Seconds by which the module's clock was ahead at a time: it jumps, and the network sets it right."""
+    ahead = 0
+    for event in run.events.of("clock"):
+        if event.t <= t:
+            ahead = 0 if event.text == "told" else ahead + event.data["seconds"]
+    return ahead
+
+
+def _times(run: Run, kind: str, *texts: str) -> list[float]:
+    """When something happened in the world."""
+    return [event.t for event in run.events.of(kind) if not texts or event.text in texts]
+
+
+def _flash_refused(run: Run, t: float) -> bool:
+    """Whether the world had filled the flash at that time."""
+    before = [event for event in run.events.of("flash") if event.t <= t]
+    return bool(before) and before[-1].text == "full"
 
 
 def _promised(run: Run, name: str, times: list[float], verdict: Verdict) -> None:
@@ -154,10 +177,17 @@ def _promised(run: Run, name: str, times: list[float], verdict: Verdict) -> None
         return
     if not times or times[0] > run.wakes[0].ended:
         verdict.problems.append(f"missing: no {name} from the first wake")
-    longest = max(PROMISED[name], interval(run.plan)) * 1.2 + 600  # a wake may be late by its own length and a back-off
-    marks = [*times, run.wakes[-1].ended]
+    granted = max((event.data["tau_s"] for event in run.events.of("psm") if event.text == "granted"), default=0)
+    # A wake may be late by its own length and a back-off.
+    longest = max(PROMISED[name], interval(run.plan), granted) * 1.2 + 600
+    excused = _times(run, "mute") if name in EVERY_SAMPLE else []
+    excused += [event.t for event in run.events.of("sensor") if _flash_refused(run, event.t)]
+    marks = sorted([*times, *excused, run.wakes[-1].ended])
+    # From light sleep into PSM: the sleep that follows is a whole T3412, whenever the last sample was.
+    doze_ends = [wake.ended for wake in run.wakes if wake.reason == NO_BOOT and not wake.stayed_on]
     for earlier, later in zip(marks, marks[1:], strict=False):
-        if later - earlier > longest:
+        extra = max(interval(run.plan), granted) * any(earlier <= t < later for t in doze_ends)
+        if later - earlier > longest + extra:
             verdict.problems.append(f"missing: no {name} for {later - earlier:.0f} s from {earlier:.0f} on")
 
 
@@ -182,13 +212,20 @@ def _ids(run: Run, stored: list[Entry], left: set[int], verdict: Verdict) -> Non
 
 
 def _acknowledgement_arrived(run: Run, uplink: Uplink) -> bool:
-    """Whether the network carried an ACK (RFC 7252 §4.2) of this message to the module."""
+    """Whether the network carried an ACK (RFC 7252 §4.2) of this message to the module's socket, and the module could
+    still make something of it: it stayed on, and its flash took what was to be noted."""
     ack = bytes([0x60, 0x00]) + uplink.mid.to_bytes(2, "big")
-    return any(
-        datagram.direction == "down" and datagram.data == ack and not datagram.lost
-        and 0 <= datagram.t_us / 1e6 - uplink.t < 247  # EXCHANGE_LIFETIME
-        for datagram in run.network.trace
-    )
+    stranded = [event.t for event in run.events.of("dropped", "unreached") if event.data.get("raw") == ack]
+    ends = _times(run, "power", "cut", "watchdog", "restart")
+    for datagram in run.network.trace:
+        sent = datagram.t_us / 1e6
+        if datagram.direction != "down" or datagram.data != ack or datagram.lost:
+            continue
+        if not 0 <= sent - uplink.t < EXCHANGE_LIFETIME or _flash_refused(run, sent):
+            continue
+        if not any(sent <= t < sent + LANDING for t in stranded + ends):
+            return True
+    return False
 
 
 def _commands(run: Run, answers: list[Entry], verdict: Verdict) -> None:
@@ -216,12 +253,14 @@ def _commands(run: Run, answers: list[Entry], verdict: Verdict) -> None:
 
 
 def _module(run: Run, verdict: Verdict) -> None:
-    """The module powered down in PSM at the end of each wake, and nothing of the user's failed."""
+    """Each wake ended in PSM unless the world kept the module on, and nothing of the user's failed."""
     ends = Counter(event.text for event in run.events.of("power"))
-    if run.problem is None and not ends["psm"] == run.module.psm_entered == len(run.wakes):
-        verdict.problems.append(f"{len(run.wakes)} wakes and {run.module.psm_entered} times in PSM")
+    down = sum(not wake.stayed_on for wake in run.wakes)
+    if run.problem is None and not ends["psm"] == run.module.psm_entered == down:
+        verdict.problems.append(f"{down} wakes were to end in PSM and {run.module.psm_entered} did")
     if run.problem is None and run.module.boots != sum(ends.values()):
         verdict.problems.append(f"{run.module.boots} boots, and the power went {sum(ends.values())} times")
-    failed = [event.text for event in run.events.of("log") if FAILED.match(event.text)]
-    if failed:
+    failed = [event.text for event in run.events.of("log")
+              if FAILED.match(event.text) and not _flash_refused(run, event.t)]
+    if len(failed) > len(_times(run, "mute")):
         verdict.problems.append(f"{len(failed)} readings or handlers failed; the first: {failed[0]}")

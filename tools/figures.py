@@ -14,7 +14,7 @@ from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.codes import DELETE, GET, POST
 
 from tools.checker import Verdict, check
-from tools.scenario import PSM_WAKE, Run, Wake
+from tools.scenario import NO_BOOT, PSM_WAKE, Run, Wake
 from tools.world.network import Datagram
 
 REPORT, COMMAND, SESSION, NOISE = "report", "command", "session", "noise"
@@ -66,11 +66,11 @@ def cost(run: Run, wakes: list[Wake], kind: str) -> tuple[int, int]:
 
 
 def resumed(run: Run) -> list[Wake]:
-    """Wakes from PSM in which the device did not register anew."""
+    """Wakes but the first in which the device did not register anew."""
     out = []
     for wake in run.wakes:
         trace = run.network.trace[wake.mark : wake.end_mark]
-        if wake.reason == PSM_WAKE and not any(_registers(datagram) for datagram in trace):
+        if wake.reason in (PSM_WAKE, NO_BOOT) and not any(_registers(datagram) for datagram in trace):
             out.append(wake)
     return out
 
@@ -125,6 +125,7 @@ def result(run: Run) -> dict[str, Any]:
         "flash_programs_per_wake": _mean([wake.flash_programs for wake in wakes], 1),
         "heap_peak_bytes": module.heap_peak - empty if empty is not None else None,
         "trace_sha256": run.network.trace_sha256(),
+        "fault": None,
         "error": error(run, verdict),
     }
 

@@ -1,10 +1,13 @@
 """`python -m tools run`: a simulated module with this tree reports to a local AEP, takes commands, sleeps and wakes."""
 
+import difflib
 import enum
 import json
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,43 +15,60 @@ from rich.console import Console
 from tools import figures
 from tools.checker import check
 from tools.ctwing.trace import write_pcap
+from tools.faults import BY_NAME, TABLE, listing
+from tools.faults.player import RANDOM, Chance, One, outcome, plan_of
 from tools.module.module import ENGINES
 from tools.module.profiles import FAMILIES
-from tools.scenario import Plan, ScenarioError, play
+from tools.scenario import Hooks, Plan, ScenarioError, play
+from tools.tables import SETTINGS, literal, setting
 from tools.timeline import Timeline, summary
 
 Family = enum.Enum("Family", {name: name for name in FAMILIES}, type=str)  # type: ignore[misc]
 Engine = enum.Enum("Engine", {name: name for name in ENGINES}, type=str)  # type: ignore[misc]
 Protocol = enum.Enum("Protocol", {"lwm2m": "lwm2m"}, type=str)
+WAKES = 3
 
 
 def run(
     protocol: Annotated[Protocol, typer.Option(help="How the device speaks to the platform.")] = Protocol.lwm2m,
     family: Annotated[Family, typer.Option(help="Module family to simulate.")] = Family.EC800E,  # type: ignore[attr-defined]
-    wakes: Annotated[int, typer.Option(min=1, max=10000, help="Wakes to run.")] = 3,
+    wakes: Annotated[int | None, typer.Option(min=1, max=10000, help="Wakes to run.", show_default=str(WAKES))] = None,
     engine: Annotated[Engine, typer.Option(help="vm: the MicroPython VM; cpython: in process.")] = Engine.vm,  # type: ignore[attr-defined]
     seed: Annotated[int, typer.Option(help="Everything that is drawn is drawn from it.")] = 1,
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of datagrams lost, e.g. 0.02.")] = 0.0,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of config.json, "
+                                                       "e.g. power.mode=sleep; may be given again.")] = None,
+    fault: Annotated[str | None, typer.Option(help=f"A fault of --list-faults, or {RANDOM}.")] = None,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="Show the table of faults and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")] = False,
     pcap: Annotated[Path | None, typer.Option(help="Write the platform's trace here, for Wireshark.")] = None,
+    flash: Annotated[Path | None, typer.Option(help="Leave the module's flash here, for `tools logs`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show AT commands and sensors too.")] = False,
 ) -> None:
     """Boot a simulated module with this tree; report, take a command, sleep in PSM, wake and resume.
 
     Exit 0 only if every reading was acknowledged and every command answered.
     """
-    if pcap is not None:
-        _writable(pcap)
     out = Console(stderr=as_json, highlight=False)
-    plan = Plan(family=family.value, engine=engine.value, wakes=wakes, seed=seed, loss=loss, protocol=protocol.value)
+    if list_faults:
+        listing.show(out, as_json)
+        return
+    for path, option in ((pcap, "--pcap"), (flash, "--flash")):
+        if path is not None:
+            _writable(path, option)
+    plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
+                                          loss=loss, protocol=protocol.value))
+    plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **_config(settings or [])})
     started = time.perf_counter()
     try:
-        done = play(plan, Timeline(out, everything=everything))
+        done = play(plan, Timeline(out, everything=everything), hooks)
     except ScenarioError as error:
         out.print(f"FAILED: {error}\n{error.hint}", style="bold red", soft_wrap=True)
         raise typer.Exit(1) from None
     seconds = time.perf_counter() - started
     result = figures.result(done)
+    if fault is not None:
+        result["fault"] = outcome(fault, BY_NAME[fault].ends if fault in BY_NAME else 0, result)
     days = (done.events.log[-1].t - done.events.log[0].t) / 86400
     summary(out, result, check(done), days, seconds)
     if as_json:
@@ -56,12 +76,55 @@ def run(
     if pcap is not None:
         count = write_pcap(pcap, done.aep.trace())
         out.print(f"{count} datagrams written to {pcap}")
+    if flash is not None:
+        flash.write_bytes(done.module.flash.image)
+        out.print(f"the module's flash written to {flash}")
     raise typer.Exit(0 if result["error"] is None else 1)
 
 
-def _writable(path: Path) -> None:
+def _with_fault(name: str | None, plan: Plan) -> tuple[Plan, Hooks]:
+    """The plan, and who plays the fault in it."""
+    if name is None:
+        return plan, Hooks()
+    if name == RANDOM:
+        return plan, Chance([fault for fault in TABLE if fault.passing], plan.seed)
+    if name not in BY_NAME:
+        near = difflib.get_close_matches(name, [*BY_NAME, RANDOM], n=3) or [RANDOM]
+        raise typer.BadParameter(f"there is no fault {name!r}; did you mean {' or '.join(near)}? --list-faults shows "
+                                 "them all", param_hint="--fault")
+    return plan_of(BY_NAME[name], plan), One(BY_NAME[name])
+
+
+def _config(given: list[str]) -> dict[str, Any]:
+    """Settings from NAME=VALUE, by their table; what it does not allow is said before the run."""
+    out: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        try:
+            _, kind, unit, low, high, _, _ = setting(name)
+        except LookupError:
+            known = [row[0] for row in literal(SETTINGS, "TABLE")]
+            near = difflib.get_close_matches(name, known, n=1) or known
+            raise typer.BadParameter(f"there is no setting {name!r}; docs/configuration.md lists them, e.g. {near[0]}",
+                                     param_hint="--set") from None
+        wanted = f"one of {', '.join(low)}" if kind == "choice" else f"{low}-{high} {unit}".strip()
+        if kind == "int":
+            good = value.isascii() and value.isdigit() and low <= int(value) <= high
+        elif kind == "addresses":
+            good = not value or re.fullmatch(r"[0-9A-Fa-f.:]{2,39}(,[0-9A-Fa-f.:]{2,39})?", value) is not None
+            wanted = f"{low}-{high} IP addresses, by comma"
+        else:
+            good = value in low if kind == "choice" else low <= len(value.encode()) <= high
+            wanted += " bytes of text" * (kind == "text")
+        if not equals or not good:
+            raise typer.BadParameter(f"{name} is {wanted}, not {value!r}", param_hint="--set")
+        out[name] = int(value) if kind == "int" else value
+    return out
+
+
+def _writable(path: Path, option: str) -> None:
     """Said before the run, not after it."""
     try:
         path.open("ab").close()
     except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--pcap") from None
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint=option) from None

@@ -16,18 +16,19 @@ from tools.ctwing.aep import TTL_LIMIT, Aep
 from tools.module.board import PowerOff
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
-from tools.module.profiles import FAMILIES
+from tools.module.profiles import FAMILIES, Profile
 from tools.module.tree import CompileError, boot_record, build
-from tools.tables import ROOT, default
+from tools.tables import ROOT, default, setting
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Network
 
 AEP_ADDRESS, AEP_PORT = "221.229.214.202", 5683  # ctwing.md §0
 AEP_NAMES = ("lwm2m.ctwing.cn",)
-BATTERY_INSERTED, PSM_WAKE = 3, 8  # Power.powerOnReason() (quecpython.md §3.6)
+AEP_ADDRESS_6 = "240E:980:8120:28:84F4:C0C2:4A95:85F9"  # of the same name (ctwing.md §0)
+NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpython.md §3.6); 0: it was on already
 RESTARTS = 3
-"""In a row, after which a run is given up; as many as make a tree bad (boot.py)."""
+"""Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
 
 # The guide's commands (ctwing.md §1.7), in turn: service id and field.
 COMMANDS = (
@@ -58,6 +59,17 @@ class Plan:
     """Source of another app.py than this tree's."""
     provisioned: bool = True
     """Whether the device exists on the platform."""
+    names: dict[str, tuple[str, ...]] = field(default_factory=lambda: {AEP_NAMES[0]: (AEP_ADDRESS, AEP_ADDRESS_6)})
+    """What the platform's name resolves to."""
+    carrier: dict[str, Any] = field(default_factory=dict)
+    """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
+    connect_filters: bool = True
+    """Whether a connected UDP socket takes its peer's datagrams only."""
+
+    @property
+    def mode(self) -> str:
+        """power.mode of the device."""
+        return self.config.get("power.mode", default("power.mode"))
 
 
 class ScenarioError(Exception):
@@ -70,11 +82,14 @@ class ScenarioError(Exception):
 
 @dataclass
 class Wake:
-    """One wake: where it begins in the trace and how long the radio connection was held."""
+    """One wake: from power-on until PSM takes the power. Where there is no PSM it is one report interval of a long
+    power-on, from the middle of one sleep to the middle of the next, and `stayed_on` says why; the world's reason, not
+    the device's."""
 
     began: float
     mark: int
     reason: int
+    stayed_on: str = ""
     ended: float = 0.0
     end_mark: int = 0
     connected_ms: int = 0
@@ -117,11 +132,25 @@ class Run:
 
 def interval(plan: Plan) -> int:
     """Seconds between wakes, as far as the plan's config is one that the device can use."""
-    given = plan.config.get("report.interval")
-    return given if isinstance(given, int) and given > 0 else default("report.interval")
+    given, (_, _, _, low, high, usual, _) = plan.config.get("report.interval"), setting("report.interval")
+    return given if isinstance(given, int) and low <= given <= high else usual
 
 
-def play(plan: Plan, listen: Callable[[Event], None] | None = None) -> Run:
+class Hooks:
+    """What somebody else does to a run: `before` and `after` each wake; once `over` says so no further wake follows."""
+
+    def before(self, run: Run) -> None:
+        """Wake number `len(run.wakes) + 1` begins."""
+
+    def after(self, run: Run) -> None:
+        """The last of `run.wakes` has ended."""
+
+    def over(self, run: Run) -> bool:
+        """Whether what is to be seen has been seen."""
+        return False
+
+
+def play(plan: Plan, listen: Callable[[Event], None] | None = None, hooks: Hooks | None = None) -> Run:
     """Runs a plan to its end in virtual time. What keeps it from its end is in `problem` of the result. Raises
     ScenarioError where it cannot even begin, KeyboardInterrupt where it was stopped (the second time at once)."""
     loop = WorldLoop()
@@ -140,7 +169,7 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None) -> Run:
     if in_main:
         signal.signal(signal.SIGINT, interrupt)
     try:
-        return loop.run_until_complete(_play(loop, events, plan))
+        return loop.run_until_complete(_play(loop, events, plan, hooks or Hooks()))
     finally:
         events.listeners.clear()  # what follows is taking down, not part of the run
         loop.jump.failure = None
@@ -154,15 +183,19 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None) -> Run:
         loop.close()
 
 
-async def _play(loop: WorldLoop, events: Events, plan: Plan) -> Run:
+async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Run:
     network = Network(loop, events, seed=plan.seed, loss=plan.loss)
     aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length)
-    network.serve(AEP_ADDRESS, AEP_PORT, await aep.start(), AEP_NAMES)
+    real = await aep.start()
+    for ip in (AEP_ADDRESS, AEP_ADDRESS_6):
+        network.serve(ip, AEP_PORT, real)
+    for name, addresses in plan.names.items():
+        network.name(name, addresses)
     module = Module(
-        loop, network, events, profile=FAMILIES[plan.family], seed=plan.seed, engine=plan.engine,
-        measure_heap=plan.measure_heap,
+        loop, network, events, profile=profile(plan), seed=plan.seed, engine=plan.engine, measure_heap=plan.measure_heap
     )
-    product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode="PSM")
+    mode = "PSM" if plan.mode == "psm" else "DRX"
+    product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode)
     who = module.identity
     imei = who.imei if plan.provisioned else "86000000" + who.imei[8:]
     device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi)
@@ -170,7 +203,7 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan) -> Run:
     module.flash.install(files(plan))
     run = Run(plan, events, network, aep, module, device)
     try:
-        await _wakes(loop, run)
+        await _wakes(run, hooks)
     except ScenarioError as problem:
         run.problem = problem
     finally:
@@ -180,10 +213,14 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan) -> Run:
     return run
 
 
+def profile(plan: Plan) -> Profile:
+    """The family's profile with what the plan changes."""
+    family = FAMILIES[plan.family]
+    return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters)
+
+
 def files(plan: Plan) -> dict[str, bytes]:
     """Contents of /usr as they leave the factory: this tree, compiled for the engine, and config.json."""
-    if plan.config.get("power.mode", "psm") != "psm":
-        raise ScenarioError("no-psm", "a run counts wakes from PSM", "set power.mode to psm, or leave it out")
     try:
         tree = build(ROOT, engine=plan.engine, replace={"app.py": plan.app.encode()} if plan.app else {})
     except CompileError as error:
@@ -198,51 +235,105 @@ def files(plan: Plan) -> dict[str, bytes]:
     return {**tree, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}
 
 
-async def _wakes(loop: WorldLoop, run: Run) -> None:
-    module, plan = run.module, run.plan
-    reason = BATTERY_INSERTED
-    orders = itertools.cycle(COMMANDS)
-    restarts = 0
-    while True:
-        end, wake = await _power_on(loop, run, reason)
-        if end.how in ("restart", "watchdog"):
-            restarts += 1
-            if restarts > RESTARTS:
-                raise ScenarioError("restarts", f"the module restarts again and again: {_why(run)}", "see the log")
-            reason = NEXT_REASON[end.how]
+async def _wakes(run: Run, hooks: Hooks) -> None:
+    power, orders = _Power(run), itertools.cycle(COMMANDS)
+    try:
+        while True:
+            hooks.before(run)
+            run.wakes.append(await _wake(run, power))
+            hooks.after(run)
+            if len(run.wakes) == run.plan.wakes or hooks.over(run):
+                return
+            pause = 0.0 if power.on else _sleep(run)
+            await asyncio.sleep(pause / 2)
+            # The last command has two wakes: where its only datagram is lost, the platform keeps it for the next.
+            if run.plan.commands and (len(run.wakes) < run.plan.wakes - 1 or run.plan.wakes == 2):
+                _command(run, *next(orders))
+            await asyncio.sleep(pause / 2)
+    finally:
+        await power.off()
+
+
+class _Power:
+    """The module's supply over a run: one power-on after another, each a task of the loop."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.reason = BATTERY_INSERTED  # of the next power-on
+        self._task: asyncio.Task | None = None
+        self._restarts: list[float] = []
+
+    @property
+    def on(self) -> bool:
+        return self._task is not None
+
+    async def until(self, when: float) -> PowerOff | None:
+        """Switches on where it is off; the end of this power-on, or None where it is still on at `when`."""
+        loop = self.run.aep.loop
+        if self._task is None:
+            self._task = loop.create_task(self.run.module.power_on(self.reason))
+        await asyncio.wait({self._task}, timeout=max(0.0, when - loop.time()))
+        if not self._task.done():
+            return None
+        task, self._task = self._task, None
+        end: PowerOff = task.result()
+        self.reason = NEXT_REASON.get(end.how, BATTERY_INSERTED)
+        return end
+
+    def restarted(self) -> None:
+        """Another restart without a wake's end; ScenarioError where there are too many."""
+        now = self.run.aep.loop.time()
+        self._restarts = [then for then in self._restarts if then > now - 3600] + [now]
+        if len(self._restarts) > RESTARTS:
+            text = f"the module restarts again and again: {_why(self.run)}"
+            raise ScenarioError("restarts", text, "see the log")
+
+    async def off(self) -> None:
+        """Takes the battery out, where the module is still on."""
+        if self._task is not None and not self._task.done():
+            self.run.module.power_cut("the run is over")
+            await asyncio.wait({self._task})
+
+
+async def _wake(run: Run, power: _Power) -> Wake:
+    """One wake and what it took; ScenarioError where the run cannot go on from it."""
+    loop, module = run.aep.loop, run.module
+    wake = Wake(loop.time(), run.network.mark(), NO_BOOT if power.on else power.reason)
+    before, programs = run.ledger(), 0
+    while not wake.stayed_on:
+        end = await power.until(_middle(run, wake))
+        if end is None:
+            if loop.time() >= _middle(run, wake):
+                wake.stayed_on = _awake(run)
             continue
-        if end.how != "psm":
+        programs += module.programs
+        if end.how == "psm":
+            break
+        if end.how not in ("restart", "watchdog"):
             text = f"the module stopped: {end.how} {end.detail}".strip()
             raise ScenarioError("stopped", text, "see the last log lines")
-        restarts = 0
-        run.wakes.append(wake)
-        if len(run.wakes) == plan.wakes:
-            return
-        alarm = module.wakes_at()
-        if alarm is None:
-            raise ScenarioError("no-alarm", "nothing would ever wake the module", "the network granted no T3412")
-        await asyncio.sleep((alarm - loop.time()) / 2)
-        # The last command has two wakes: where its only datagram is lost, the platform keeps it for the next.
-        if plan.commands and (len(run.wakes) < plan.wakes - 1 or plan.wakes == 2):
-            _command(run, *next(orders))
-        await asyncio.sleep(alarm - loop.time())
-        reason = PSM_WAKE
-
-
-async def _power_on(loop: WorldLoop, run: Run, reason: int) -> tuple[PowerOff, Wake]:
-    """One power-on and what it took; ScenarioError where it has no end."""
-    module = run.module
-    wake = Wake(loop.time(), run.network.mark(), reason)
-    before = run.ledger()
-    try:
-        end = await asyncio.wait_for(module.power_on(reason), 2 * 86400 + 2 * interval(run.plan))
-    except asyncio.TimeoutError:
-        raise _awake(run) from None
-    wake.ended, wake.end_mark, wake.flash_programs = loop.time(), run.network.mark(), module.programs
+        power.restarted()
+    wake.ended, wake.end_mark, wake.flash_programs = loop.time(), run.network.mark(), programs
     after = run.ledger()
     wake.connected_ms = after["connected_ms"] - before["connected_ms"]
     wake.charge_mc = round(after["charge_mc"] - before["charge_mc"] - (after["psm_mc"] - before["psm_mc"]), 3)
-    return end, wake
+    return wake
+
+
+def _middle(run: Run, wake: Wake) -> float:
+    """The middle of the sleep that follows the wake: half an interval after the meter was asked, or should have been.
+    A wake without a boot began in the middle of the sleep before it."""
+    half = interval(run.plan) / 2
+    asked = [event.t for event in run.events.of("sensor") if event.text == "flow" and event.t >= wake.began]
+    return max([wake.began + half * (wake.reason == NO_BOOT), *asked[-1:]]) + half
+
+
+def _sleep(run: Run) -> float:
+    """Seconds until the module wakes from PSM; ScenarioError where nothing ever wakes it."""
+    alarm = run.module.wakes_at()
+    if alarm is None:
+        raise ScenarioError("no-alarm", "nothing would ever wake the module", "the network granted no T3412")
+    return alarm - run.aep.loop.time()
 
 
 def _command(run: Run, service: int, fields: dict) -> None:
@@ -260,19 +351,25 @@ def _why(run: Run) -> str:
     return json.loads(run.module.flash.read("boot.rec")[9:])["why"]
 
 
-def _awake(run: Run) -> ScenarioError:
-    """Why a wake never ended in PSM, as far as it can be told."""
-    text = f"wake {len(run.wakes) + 1} never ended in PSM"
+def _awake(run: Run) -> str:
+    """What in the world keeps a module on between two wakes; ScenarioError where nothing does but the application."""
     for event in reversed(run.events.of("log", "console")):
         if "waiting for /usr/config.json" in event.text:
-            return ScenarioError("unprovisioned", event.text.split(": ", 1)[-1], "see docs/configuration.md")
+            raise ScenarioError("unprovisioned", event.text.split(": ", 1)[-1], "see docs/configuration.md")
         if event.text.startswith("boot: no tree starts"):
-            return ScenarioError("no-tree", _why(run), "the application does not start; see the log")
-    granted = run.events.of("psm")
-    if not granted or granted[-1].text == "not granted":
-        return ScenarioError("no-psm", text, "the network granted no PSM timers; see the network's profile")
-    return ScenarioError("no-psm", text, "PSM was granted but something kept the module awake: a wakelock, USB, or "
-                         "the application itself")
+            raise ScenarioError("no-tree", _why(run), "the application does not start; see the log")
+    assert run.module.board is not None
+    radio = run.module.board.radio
+    if run.plan.mode != "psm":
+        return "light sleep is its mode"
+    if "set_psm_time" in run.module.profile.absent.get("pm", ()):
+        return "the family has no PSM"
+    if radio.usb:
+        return "USB is plugged in"
+    if radio.granted is None:
+        return "the network has granted no PSM"
+    raise ScenarioError("no-psm", f"wake {len(run.wakes) + 1} never ended in PSM", "PSM was granted but something kept "
+                        "the module awake: a wakelock, or the application itself")
 
 
 def quicker(plan: Plan) -> Plan:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS, CYCLE = ROOT / "lib/device/settings.py", ROOT / "lib/device/cycle.py"
+FAULTS = (ROOT / "lib/link/fault.py", ROOT / "lib/aep/session.py")
+SETTINGS, CYCLE = ROOT / "lib/device/settings_table.py", ROOT / "lib/device/cycle.py"
 
 
 def literal(path: Path, name: str) -> Any:
@@ -16,6 +17,41 @@ def literal(path: Path, name: str) -> Any:
     raise LookupError(f"{path.name} has no table {name}")
 
 
-def default(setting: str) -> Any:
+def states() -> list[tuple[str, int, str]]:
+    """The cycle's states: (name, longest stay in seconds, 0 for no bound; what it does: its method's first line)."""
+    methods = {}
+    for node in ast.walk(ast.parse(CYCLE.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            methods[node.name] = (ast.get_docstring(node) or "").split("\n")[0].rstrip(".")
+    rows = [line.split(": ") for line in literal(CYCLE, "STATES").split("\n") if line]
+    return [(name, int(limit), methods["_" + name.lower()]) for name, limit in rows]
+
+
+def moves() -> list[tuple[str, str, str]]:
+    """The cycle's transitions: (state, event, next state)."""
+    rows = [line.split(": ") for line in literal(CYCLE, "TABLE").split("\n") if line]
+    return [(*key.split(", "), target) for key, target in rows]  # type: ignore[misc]
+
+
+def setting(name: str) -> list[Any]:
+    """The row of a setting: [name, type, unit, lowest or choices, highest, default, what it does]. LookupError."""
+    for row in literal(SETTINGS, "TABLE"):
+        if row[0] == name:
+            return row
+    raise LookupError(name)
+
+
+def default(name: str) -> Any:
     """The default of a setting."""
-    return next(row[5] for row in literal(SETTINGS, "TABLE") if row[0] == setting)
+    return setting(name)[5]
+
+
+def errors() -> dict[int, str]:
+    """The device's errors: {code: name}, as `class NoSim(Fault): code = 11` says it."""
+    found = {}
+    for path in FAULTS:
+        for node in ast.parse(path.read_text()).body:
+            for item in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(item, ast.Assign) and getattr(item.targets[0], "id", None) == "code":
+                    found[ast.literal_eval(item.value)] = node.name  # type: ignore[union-attr]
+    return found

@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tools.checker import Verdict
+from tools.tables import errors
 from tools.world.events import Event
 
 CHINA = timezone(timedelta(hours=8))
-STYLES = {"module": "cyan", "app": "white", "network": "red", "aep": "green"}
+STYLES = {"module": "cyan", "world": "red", "app": "white", "network": "red", "aep": "green"}
 
 # Event kind -> how it reads. Kinds that are not here are not shown unless everything is asked for.
 LINES: dict[str, Callable[[Event], str]] = {
@@ -30,6 +31,10 @@ LINES: dict[str, Callable[[Event], str]] = {
     "log": lambda e: e.text,
     "console": lambda e: e.text,
     "overflow": lambda e: "callback lost: " + e.text,
+    "fault": lambda e: e.text,
+    "clock": lambda e: f"the clock jumps by {e.data['seconds']} s" if e.text == "jumped" else "",
+    "flash": lambda e: f"the flash is {e.text}",
+    "mute": lambda e: f"the meter does not answer to {e.text}",
     "lost": lambda e: f"datagram lost on the way {e.text}, {e.data['bytes']} bytes",
     "dropped": lambda e: f"datagram dropped: {e.text}",
     "register": lambda e: "← Register {endpoint}, lifetime {lifetime} s, binding {binding}".format(**e.data),
@@ -48,6 +53,10 @@ LINES: dict[str, Callable[[Event], str]] = {
     "command-delivered": lambda e: "← command delivered: " + e.text,
     "command-failed": lambda e: "command failed: " + e.text,
     "command-expired": lambda e: "command expired: " + e.text,
+    "request-answered": lambda e: "← " + e.text,
+    "request-failed": lambda e: "request failed: " + e.text,
+    "request-expired": lambda e: "request expired: " + e.text,
+    "switch": lambda e: "SWITCH " + e.text,
     "offline": lambda e: e.text,
     "malformed": lambda e: "malformed: " + e.text,
     "reset": lambda e: "RST: " + e.text,
@@ -80,7 +89,7 @@ class Timeline:
 
 
 def _bad(event: Event) -> bool:
-    return event.kind in ("crash", "rejected", "command-failed", "command-expired", "observe-failed") or (
+    return event.kind in ("crash", "fault", "rejected", "command-failed", "command-expired", "observe-failed") or (
         event.kind == "log" and event.text.startswith(("ERROR", "CRITICAL")))
 
 
@@ -109,6 +118,15 @@ def summary(console: Console, result: dict, verdict: Verdict, days: float, secon
     row("flash programs per resumed wake", result["flash_programs_per_wake"])
     row("live heap at the peak", _unit(result["heap_peak_bytes"], "bytes"))
     console.print(table)
+    fault = result["fault"]
+    if fault is not None:
+        met = fault["expected"] == fault["ended"]
+        console.print(f"{fault['name']}: {'as the table says' if met else 'NOT as the table says'}: "
+                      f"{_end(fault['ended'])}" + ("" if met else f" instead of {_end(fault['expected'])}"),
+                      style="bold green" if met else "bold red", soft_wrap=True)
+        if met and fault["ended"]:
+            console.print(result["error"]["hint"], soft_wrap=True)
+            return
     if result["error"] is None:
         repeats = result["readings_duplicated"]
         doubled = f"{repeats} repeated because every acknowledgement was lost" if repeats else "nothing doubled"
@@ -118,6 +136,11 @@ def summary(console: Console, result: dict, verdict: Verdict, days: float, secon
     console.print(result["error"]["hint"], soft_wrap=True)
     for problem in verdict.problems[:10]:
         console.print("  " + problem, soft_wrap=True)
+
+
+def _end(code: int) -> str:
+    """How a fault ended, in words."""
+    return f"error {code} {errors().get(code, '')}".strip() if code else "recovered"
 
 
 def _unit(value: float | None, unit: str) -> str | None:

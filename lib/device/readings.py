@@ -97,6 +97,10 @@ class Readings:
                 out.append(index)
         return out
 
+    def last(self) -> int:
+        """Unix time at which something was last taken, 0 while unknown."""
+        return max(self._last.values()) if self._last else 0
+
     def take(self, indices: list, now: int, stamp: dict, outbox) -> int:
         """Takes these readings and stores them, one entry per service where they fit; returns the number of entries.
         One that raises, has no value or cannot be stored stays due. `stamp` is added to each entry, with "u", the ms

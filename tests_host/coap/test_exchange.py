@@ -345,22 +345,22 @@ def test_a_content_in_the_acknowledgement_of_a_notification_acknowledges_nothing
 
 
 def test_an_unknown_critical_option_rejects_a_response():
-    # RFC 7252 §5.4.1: a piggybacked one is ignored, a separate one reset; Block2 is 23 (RFC 7959)
+    # RFC 7252 §5.4.1: a piggybacked one is ignored, a separate one reset
     exchange = fresh()
     exchange.send(request(7, b"\x07"), 0)
     sent(exchange)
-    assert exchange.receive(raw(m.ACK, m.CONTENT, 7, b"\x07", [(23, b"\x08")]), 1) is None and sent(exchange) == []
-    assert exchange.receive(raw(m.CON, m.CONTENT, 9, b"\x07", [(23, b"\x08")]), 2) is None
+    assert exchange.receive(raw(m.ACK, m.CONTENT, 7, b"\x07", [(9, b"\x08")]), 1) is None and sent(exchange) == []
+    assert exchange.receive(raw(m.CON, m.CONTENT, 9, b"\x07", [(9, b"\x08")]), 2) is None
     assert sent(exchange) == [empty(m.RST, 9)] and exchange.stray == 2 and exchange.busy()
-    assert exchange.receive(raw(m.ACK, m.CHANGED, 7, b"\x07", [(24, b"\x08")]), 3)[0] == x.RESPONSE
+    assert exchange.receive(raw(m.ACK, m.CHANGED, 7, b"\x07", [(10, b"\x08")]), 3)[0] == x.RESPONSE
 
 
 def test_an_unknown_critical_option_rejects_a_non_request_and_leaves_a_con_to_the_layer_above():
     # RFC 7252 §5.4.1: only a CON is answered 4.02
     exchange = fresh()
-    assert exchange.receive(raw(m.NON, m.GET, 7, b"a", [(27, b"")]), 1) is None
+    assert exchange.receive(raw(m.NON, m.GET, 7, b"a", [(9, b"")]), 1) is None
     assert sent(exchange) == [] and exchange.stray == 1
-    assert exchange.receive(raw(m.CON, m.GET, 8, b"a", [(27, b"")]), 1)[1].critical() == 27
+    assert exchange.receive(raw(m.CON, m.GET, 8, b"a", [(9, b"")]), 1)[1].critical() == 9
 
 
 def test_what_is_no_message_is_counted_and_changes_nothing():

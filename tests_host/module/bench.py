@@ -33,6 +33,7 @@ class BareProfile:
     usr_blocks: int = 64
     boot_ms: int = 0
     rtc_alarm_wakes: bool = False
+    connect_filters: bool = True
     absent: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def uname(self) -> tuple[str, ...]:
@@ -44,6 +45,8 @@ class Radio:
 
     def __init__(self) -> None:
         self.ip: str | None = "10.1.2.3"
+        self.ip6: str | None = None
+        self.has_dns = True
         self.delays: dict[str, float | None] = {"up": 0.0, "down": 0.0}
         self.wakes: float | None = None
 

@@ -20,37 +20,6 @@ def pad():
     return "{"x" * (PAYLOAD - len(_SHELL))}"
 '''
 
-# Reports from a session that is kept, as in light sleep.
-_WARM = '''import utime
-from misc import Power
-
-from aep import lwm2m
-from device import settings
-from link import attach, cell
-from link.clock import Clock
-
-
-class Numbers:
-    drawn = 0
-
-    def next(self, name):
-        self.drawn += 1
-        return self.drawn
-
-
-clock = Clock()
-attach.attach(120, clock)
-session = lwm2m.Session(
-    settings.Settings().values, {{}}, cell.imei(), clock, Numbers(), 320, lambda *path: None, lambda payload: 1
-)
-session.open(clock.now() + 60000)
-for _ in range({count}):
-    utime.sleep(30)
-    session.send({payload}, clock.now() + 60000)
-Power.powerDown()
-'''
-
-
 class BenchError(Exception):
     """A run that was to be measured did not do what it is measured for."""
 
@@ -71,19 +40,19 @@ def report_run(
     return run
 
 
-def warm_plan(count: int, engine: str = "cpython") -> Plan:
-    """A wake of `count` reports through one session."""
-    app = _WARM.format(count=count, payload=b"x" * PAYLOAD)
-    return Plan(engine=engine, wakes=1, commands=False, app=app, measure_heap=False)
+def warm_plan(wakes: int, *, engine: str = "cpython", interval: int = 21600) -> Plan:
+    """So many wakes, `interval` s apart, of a device that stays on in light sleep and keeps its session."""
+    return Plan(engine=engine, wakes=wakes, commands=False, app=APP, measure_heap=False,
+                config={"power.mode": "sleep", "report.interval": interval})
 
 
 def warm_report() -> list[TraceRow]:
-    """What is on the wire for a report from a session that is kept. Raises BenchError where it does not come up."""
-    run = play(warm_plan(2))
-    if len(run.aep.uplinks(run.device)) != 2:
-        raise BenchError(f"a kept session: {run.problem}")
-    last = run.aep.uplinks(run.device)[-1]
-    return [row for row in run.aep.trace() if row.t >= last.t]
+    """The platform's trace of such a wake. Raises BenchError where it does not bring its one report."""
+    run = play(warm_plan(3))
+    found = [len(uplink.payload) for uplink in run.aep.uplinks(run.device)]
+    if run.problem is not None or found != [PAYLOAD] * 3:
+        raise BenchError(f"light sleep: reports of {found} bytes: {run.problem}")
+    return wake_rows(run, 2)
 
 
 def command_run() -> Run:

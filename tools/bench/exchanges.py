@@ -9,8 +9,8 @@ from aiocoap import Message
 from aiocoap.numbers.codes import GET
 
 from tools import figures
-from tools.ctwing.session import DATA_UP
 from tools.ctwing.store import TraceRow
+from tools.ctwing.transfer import DATA_UP
 from tools.world.network import Datagram
 
 DEVICE, PLATFORM = ("10.1.0.1", 49152), ("221.229.214.202", 5683)

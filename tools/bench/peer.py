@@ -17,8 +17,8 @@ from aiocoap.numbers.codes import CHANGED, CONTENT, GET, POST
 from aiocoap.numbers.contentformat import ContentFormat
 
 from tools.ctwing.aep import Aep
-from tools.ctwing.session import DATA_DOWN, DATA_UP
 from tools.ctwing.store import TraceRow
+from tools.ctwing.transfer import DATA_DOWN, DATA_UP
 from tools.module.board import Identity
 from tools.world.clock import WorldLoop
 from tools.world.events import Events

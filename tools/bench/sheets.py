@@ -14,9 +14,9 @@ Rows = list[tuple[str, ...]]
 
 # Exchange -> what it is.
 WORDS = {
-    "cold": "Register, Observe 19/0/0, report",
+    "cold": "Register, Observe, report",
     "resumed": "Update, report",
-    "warm": "report, the session kept",
+    "warm": "report from light sleep",
     "command": "command, its answer",
 }
 DAILY = {"resumed": "resumed by Update", "registers": "registers anew"}
@@ -25,7 +25,7 @@ COUNTED = (
     ("cold_wake", "a cold wake with its report"),
     ("resumed_to_first_datagram", "from boot to Update"),
     ("resumed_wake", "a resumed wake with its report"),
-    ("warm_report", "a report of a kept session"),
+    ("warm_minute", "a minute of light sleep and its report"),
 )
 
 
@@ -135,7 +135,7 @@ def _code(figures: dict[str, Any]) -> Sheet:
 
 def _heap(figures: dict[str, Any]) -> Sheet:
     text = (f"Live heap at the peak of the main job: {figures['heap_peak_bytes']} bytes (64-bit VM, .mpy on flash). "
-            "Of that by importing each room, in this order:")
+            "Importing all modules of a room takes, in this order:")
     rows = tuple((room, str(size)) for room, size in figures["heap_of_rooms"].items())
     return Sheet("Heap", text, ("room", "bytes"), rows)
 

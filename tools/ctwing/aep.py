@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from tools.ctwing import store as db
 from tools.ctwing.draws import Draws
+from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
 from tools.ctwing.store import Command, Device, Product, Registration, Store, TraceRow, Uplink
 from tools.world.events import Events
@@ -153,6 +154,12 @@ class Aep:
         """What came up on /19/0/0, oldest first."""
         return self.store.uplinks(self.device(device).id)
 
+    def all_uplinks(self, device: str) -> list[Uplink]:
+        """Those of the device, and before them those of the devices that had its IMEI and were cancelled."""
+        imei = self.device(device).imei
+        known = [one for one in self.store.devices(cancelled=True) if one.imei == imei]
+        return [uplink for one in known for uplink in self.store.uplinks(one.id)]
+
     def commands(self, device: str) -> list[Command]:
         """The command log, oldest first."""
         return self.store.commands(self.device(device).id)
@@ -204,6 +211,43 @@ class Aep:
         self.store.set_command(command.id, status, self.loop.time(), result)
         self.events.emit("aep", f"command-{status.lower()}", f"command {command.id}: {result}", device=command.device,
                          command=command.id, result=result)
+
+    # fault switches
+
+    def fault(self, name: str, device: str | None = None, *, strikes: int | None = None, value: object = None) -> None:
+        """Switches a fault on (tools/ctwing/faults.py), for one device or all, for so many strikes or until `heal`; one
+        that strikes at once does so here. Raises AepError."""
+        if device is not None:
+            self.device(device)
+        try:
+            switch = switch_named(name)
+            self.front.faults.set(name, device, strikes=strikes, value=value)
+        except BadSwitch as error:
+            raise AepError(str(error)) from None
+        if switch.when == NOW:
+            self._strike(switch, device)
+
+    def heal(self, name: str, device: str | None = None) -> bool:
+        """Switches a fault off; whether it was on."""
+        try:
+            return self.front.faults.clear(name, device)
+        except BadSwitch as error:
+            raise AepError(str(error)) from None
+
+    def _strike(self, switch: Switch, device: str | None) -> None:
+        self.front.faults.struck(switch, device)
+        if switch.name == "restart":
+            device = None
+        for struck in [device] if device is not None else [known.id for known in self.store.devices()]:
+            if switch.name == "forget-observation":
+                self.front.forget(struck)
+            else:
+                self.front.end(struck, "platform restarted" if switch.name == "restart" else "forgotten on purpose")
+
+    def recreate(self, device: str) -> str:
+        """Deletes a device and adds it again under its product, as the guide's FAQ advises; returns its new id."""
+        former = self.device(device)
+        return self.create_device(former.product, name=former.name, imei=former.imei, imsi=former.imsi)
 
     # service
 

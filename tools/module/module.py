@@ -70,12 +70,13 @@ class Module:
         self.cut_at_program: int | None = None
         self.programs = 0  # flash programs of the last power-on, up to its last call
         self.board: Board | None = None  # of the present or the last power-on
-        self.ended: PowerOff | None = None  # how the last power-on ended
+        self.ended: PowerOff | None = None  # how the last power-on ended, None while it lasts
         self._surface: dict[str, Any] | None = None
 
     async def power_on(self, reason: int) -> PowerOff:
         """One power-on, until the power goes; says how. Anything else that is raised is a defect of the simulation."""
         self.boots += 1
+        self.ended = None
         if not self.flash.exists(SYSTEM_CONFIG[0]):
             self.flash.write(*SYSTEM_CONFIG)
         board = self.board = Board(
@@ -110,6 +111,11 @@ class Module:
         if self.nv.alarm_us is not None and self.profile.rtc_alarm_wakes:
             times.append(self.nv.alarm_us / 1e6)
         return min((t for t in times if t is not None), default=None)
+
+    @property
+    def powered(self) -> bool:
+        """Whether it is on."""
+        return self.board is not None and self.ended is None
 
     def empty_heap(self) -> int | None:
         """Live heap under an application that does nothing, to be taken from `heap_peak`; None in cpython and before

@@ -27,9 +27,14 @@ class Events:
     def emit(self, who: str, kind: str, text: str = "", **data: Any) -> Event:
         event = Event(self._now(), who, kind, text, data)
         self.log.append(event)
-        for listener in self.listeners:
+        for listener in list(self.listeners):
             listener(event)
         return event
+
+    def unlisten(self, listener: Callable[[Event], None]) -> None:
+        """Takes a listener away, where it still is one."""
+        if listener in self.listeners:
+            self.listeners.remove(listener)
 
     def of(self, *kinds: str) -> list[Event]:
         """Events of these kinds, oldest first."""

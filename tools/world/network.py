@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tools.world.clock import WorldLoop
 from tools.world.events import Events
@@ -22,6 +23,9 @@ NO_SUCH_NAME = -2
 
 FORGOTTEN_KEPT = 64
 """Endpoints of forgotten NAT bindings that stay open, so that what still comes for them is seen to be dropped."""
+
+HOLD_UP_MS, SECOND_MS = (300, 2500), (5, 400)
+"""How much later a datagram that is held up arrives, and the second copy of one that is duplicated: estimates."""
 
 HEADERS = {4: 28, 6: 48}
 """Bytes of IP and UDP headers (RFC 791, RFC 8200, RFC 768)."""
@@ -94,9 +98,14 @@ class Network:
         self.loss, self.latency_ms, self.nat_idle_s = loss, latency_ms, nat_idle_s
         self.trace: list[Datagram] = []
         self.legs: dict[Address, Leg] = {}
+        self.duplicated = 0.0  # share of datagrams that arrive twice
+        self.held_up = 0.0  # share that is overtaken by what is sent after it
+        self.blackout_until = 0.0  # world seconds until which nothing arrives
+        self.names_fail = False  # the carrier's name servers do not answer
         self.dropped = 0  # downlinks that found no binding, no module or a stranger's address
         self._latency = random.Random(f"{seed}/latency")
         self._loss = {way: random.Random(f"{seed}/loss/{way}") for way in ("up", "down")}
+        self._disorder = random.Random(f"{seed}/disorder")
         self._served: dict[Address, Address] = {}
         self._names: dict[str, list[str]] = {}
         self._bindings: dict[tuple[Address, Address], _Binding] = {}
@@ -107,18 +116,22 @@ class Network:
 
     def serve(self, ip: str, port: int, real: Address, names: Iterable[str] = ()) -> None:
         """Routes the public address (ip, port) to the loopback socket `real`; `names` resolve to `ip`."""
-        self._served[ip, port] = real
+        self._served[str(ipaddress.ip_address(ip)), port] = real
         for name in names:
             known = self._names.setdefault(name.lower(), [])
             if ip not in known:
                 known.append(ip)
+
+    def name(self, name: str, addresses: Iterable[str]) -> None:
+        """From now on `name` resolves to these."""
+        self._names[name.lower()] = [str(ipaddress.ip_address(ip)) for ip in addresses]
 
     def resolve(self, name: str, family: int = 0) -> list[str]:
         """Addresses of `name` in `family` (2, 10, or 0 for any), literals as they are. Raises OSError(-2)."""
         try:
             found = [str(ipaddress.ip_address(name))]
         except ValueError:
-            found = self._names.get(name.lower(), [])
+            found = [] if self.names_fail else self._names.get(name.lower(), [])
         found = [ip for ip in found if family == 0 or (family == 10) == (":" in ip)]
         if not found:
             raise OSError(NO_SUCH_NAME)
@@ -154,7 +167,14 @@ class Network:
         if lost:
             self.events.emit("network", "lost", "up", bytes=len(data))
         else:
-            self.loop.call_later(delay, self._out, binding, data)
+            self._carry(delay, self._out, binding, data)
+
+    def inject(self, data: bytes, sender: Address) -> int:
+        """A datagram of a stranger to every endpoint of the modules, as if their NATs had let it in; to how many."""
+        for leg in list(self.legs.values()):
+            self.trace.append(Datagram(self.loop.now_us, "down", data, False, leg.local, sender))
+            self.loop.call_later(self.latency_ms[0] / 1000, self._arrive, leg.local, sender, data)
+        return len(self.legs)
 
     # -- what was on the wire ------------------------------------------------------------------------------------
 
@@ -181,7 +201,15 @@ class Network:
 
     def _draw(self, direction: str) -> bool:
         """Whether the next datagram of this direction is lost."""
-        return self._loss[direction].random() < self.loss
+        return (self._loss[direction].random() < self.loss) | (self.loop.time() < self.blackout_until)
+
+    def _carry(self, delay: float, land: Callable[..., None], *args: Any) -> None:
+        """Lands a datagram after its delay: later where it is held up, twice where it is duplicated."""
+        if self.held_up and self._disorder.random() < self.held_up:
+            delay += self._disorder.randint(*HOLD_UP_MS) / 1000
+        self.loop.call_later(delay, land, *args)
+        if self.duplicated and self._disorder.random() < self.duplicated:
+            self.loop.call_later(delay + self._disorder.randint(*SECOND_MS) / 1000, land, *args)
 
     def _delay(self) -> float:
         """The next datagram's latency in seconds, of whole milliseconds."""
@@ -243,21 +271,21 @@ class Network:
         delay = self._delay()
         if reason:
             self.dropped += 1
-            self.events.emit("network", "dropped", reason, bytes=len(data))
+            self.events.emit("network", "dropped", reason, bytes=len(data), raw=data)
         elif lost:
             self.events.emit("network", "lost", "down", bytes=len(data))
         else:
             binding.used_us = self.loop.now_us
-            self.loop.call_later(delay, self._in, binding, data)
+            self._carry(delay, self._arrive, binding.local, binding.remote, data)
 
-    def _in(self, binding: _Binding, data: bytes) -> None:
+    def _arrive(self, local: Address, sender: Address, data: bytes) -> None:
         """A downlink arrives at the module's address."""
-        leg = self.legs.get(binding.local)
+        leg = self.legs.get(local)
         if leg is None:
             self.dropped += 1
-            self.events.emit("network", "dropped", "nobody listens", bytes=len(data))
+            self.events.emit("network", "dropped", "nobody listens", bytes=len(data), raw=data)
         else:
-            leg.on_datagram(data, binding.remote)
+            leg.on_datagram(data, sender)
 
 
 class _External(asyncio.DatagramProtocol):

@@ -4,6 +4,7 @@ There are no URCs: `sendSync` shows only the answer to its own command. A comman
 does not have, is ERROR and changes nothing. Where the form of an answer is in no source, the code says so.
 """
 
+import ipaddress
 import random
 import re
 from collections.abc import Callable
@@ -22,6 +23,9 @@ FORM = re.compile(r"AT(?:([+&]?[A-Z]+)(?:(=\?|\?)|=(.*))?)?", re.DOTALL | re.IGN
 """AT, ATI, AT+NAME, AT+NAME?, AT+NAME=?, AT+NAME=values."""
 
 
+NO_SERVER = "0.0.0.0"
+
+
 class Refused(Exception):
     """The command fails: +CME ERROR with a number, else plain ERROR."""
 
@@ -35,6 +39,14 @@ def fields(text: str) -> list[str]:
     if not re.fullmatch(r'(?:"[^"]*"|[^",]*)(?:,(?:"[^"]*"|[^",]*))*', text):
         raise Refused
     return [field.strip().strip('"') for field in re.findall(r'("[^"]*"|[^",]*),', text + ",")]
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def number(text: str, least: int, most: int) -> int:
@@ -67,6 +79,8 @@ class Atcmd(Firmware):
             return INVALID
         command = cmd.strip()
         seconds, lines, result = self._scripted.get(command) or (self._rng.randint(*ANSWER_MS) / 1000, None, OK)
+        if broken := self.board.nv.values.get("at"):  # the world's: "error" or "silent"
+            seconds, lines, result = (seconds if broken == "error" else timeout + 1), ["ERROR"], ERROR
         if seconds > timeout:
             await self.board.radio.work(timeout)
             self._fill(resp, b"")
@@ -154,8 +168,9 @@ class Atcmd(Firmware):
 
     def _cgpaddr(self, _: list[str]) -> list[str]:
         """Without an address: zeros (inferred)."""
-        up = self.board.radio.pdp or {1: "0.0.0.0"}
-        return [f'+CGPADDR: {profile},"{ip}"' for profile, ip in sorted(up.items())]
+        up = self.board.radio.pdp or {1: ("0.0.0.0", None)}
+        shown = {profile: ",".join(f'"{ip}"' for ip in addresses if ip) for profile, addresses in sorted(up.items())}
+        return [f"+CGPADDR: {profile},{text}" for profile, text in shown.items()]
 
     def _qeng(self, values: list[str]) -> list[str]:
         """The guide's line (guide §6.1, ctwing.md §7.7); without a cell only "SEARCH" (inferred)."""
@@ -172,10 +187,15 @@ class Atcmd(Firmware):
                 f"{cell.rsrq},{cell.rssi + drift},{cell.sinr},{cell.srxlev}"]
 
     def _qidnscfg(self, values: list[str]) -> list[str]:
+        """Shows the name servers, or sets them (guide's FAQ). Not kept over power-off (inferred)."""
         profile = number(values[0], 1, 3)
+        radio = self.board.radio
         if len(values) == 1:
-            return ['+QIDNSCFG: {},"{}","{}"'.format(profile, *self.board.radio.carrier.dns)]
-        raise Refused  # setting a DNS server: not on E (quecpython.md §0: dataCall.setDNSServer)
+            return ['+QIDNSCFG: {},"{}","{}"'.format(profile, *radio.servers(profile))]
+        if len(values) > 3 or not all(is_address(value) for value in values[1:]):
+            raise Refused
+        radio.dns[profile] = (values[1], values[2] if len(values) == 3 else NO_SERVER)
+        return []
 
     def _cfun(self, _: list[str]) -> list[str]:
         return [f"+CFUN: {self.board.radio.fun}"]

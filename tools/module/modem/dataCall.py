@@ -3,6 +3,7 @@
 from typing import Any
 
 from tools.module.board import Board, Firmware
+from tools.module.modem.radio import NO_ADDRESSES
 
 NOWHERE = [0, 0, "0.0.0.0", "0.0.0.0", "0.0.0.0"]
 APN_BYTES, LOGIN_BYTES = 63, 15  # S21's limits, the strictest (newer: 64)
@@ -47,6 +48,7 @@ class DataCall(Firmware):
             return 0
         if not radio.registered:
             return -1
+        radio.dialled()
         seconds = radio.dial(profile)
         if self._asynchronous:
             return 0
@@ -68,20 +70,21 @@ class DataCall(Firmware):
         return self.deactivate(profile)
 
     def getInfo(self, profile: int, ip_type: int) -> Any:
-        """(profile, ip_type, [state, reconnect, address, DNS, DNS]); ip_type 2: two lists, IPv6's empty here. Down:
-        zeros, or -1 on older images (the profile's `no_pdp_is_minus_one`)."""
+        """(profile, ip_type, [state, reconnect, address, DNS, DNS]); ip_type 2: two lists, IPv4's and IPv6's. Of a
+        version that the network has not given, and down: zeros, or -1 down on older images (the profile's
+        `no_pdp_is_minus_one`). That IPv6 shows IPv4's name servers is inferred."""
         self._check(profile)
         if ip_type not in (0, 1, 2):
             return -1
         radio = self.board.radio
-        address = radio.pdp.get(profile)
-        if address is None and self.board.profile.no_pdp_is_minus_one:
+        if profile not in radio.pdp and self.board.profile.no_pdp_is_minus_one:
             return -1
         reconnect = int(radio.reconnect.get(profile, False))
-        v4 = list(NOWHERE) if address is None else [1, reconnect, address, *radio.carrier.dns]
-        if ip_type == 2:
-            return (profile, ip_type, v4, list(NOWHERE))
-        return (profile, ip_type, v4 if ip_type == 0 else list(NOWHERE))
+        v4, v6 = [
+            list(NOWHERE) if address is None else [1, reconnect, address, *radio.servers(profile)]
+            for address in radio.pdp.get(profile, NO_ADDRESSES)
+        ]
+        return (profile, ip_type, *{0: (v4,), 1: (v6,), 2: (v4, v6)}[ip_type])
 
     def setAutoActivate(self, profile: int, enable: int) -> int:
         """Dials at the next boot or not: what older images do. S25's is a stub that gives -1: version dependent."""

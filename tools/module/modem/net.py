@@ -152,7 +152,7 @@ class Net(Firmware):
         return str(granted.active_s) if granted else -1
 
     def _odd_mcc(self) -> int:
-        return int(self.board.radio.carrier.cell.mcc, 16)
+        return int(self.board.radio.carrier.cell.mcc, 16 if self.board.profile.mcc_as_hex else 10)
 
     def _serving(self, value: int) -> int:
         return value if self.board.radio.registered else -1

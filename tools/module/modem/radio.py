@@ -17,6 +17,13 @@ from tools.module.modem.rrc import US, Rrc
 from tools.module.modem.utime import set_rtc
 from tools.module.profiles.networks import Carrier, Span
 
+Addresses = tuple[str | None, str | None]
+"""IPv4 and IPv6 of one context."""
+
+NO_ADDRESSES: Addresses = (None, None)
+AFTER_RESTART = 2
+"""`powerOnReason()` after `powerRestart`: an estimate (tools/module/modem/misc.py)."""
+
 
 class Radio:
     """One power-on of the modem side. Kept across PSM in `nv.values["registration"]`: state, address, timers."""
@@ -27,7 +34,8 @@ class Radio:
         self.rng = random.Random(board.rng.getrandbits(64))
         self.fun = 1  # AT+CFUN: 0 minimum, 1 full, 4 flight
         self.state = 0  # registration as net.getState says it: 0 idle, 1 home, 2 searching, 3 denied, 5 roaming
-        self.pdp: dict[int, str] = {}  # addresses of the contexts that are up
+        self.pdp: dict[int, Addresses] = {}  # the contexts that are up
+        self.dns: dict[int, tuple[str, str]] = {}  # name servers set by AT+QIDNSCFG
         self.reconnect: dict[int, bool] = {}  # contexts to dial after each registration
         self.autosleep = 0
         self.locked: set[int] = set()  # wakelocks that are locked
@@ -39,6 +47,7 @@ class Radio:
         self._link = Rrc(board, self.carrier, self.rng, self._later, self._note, self._idled)
         self._steps: list[TimerHandle] = []
         self._booting = True
+        self._helped = {"", "restart"} if board.reason == AFTER_RESTART else {""}  # of the carrier's `pdp_after`
         self._forced = False
         self._working = 0
         self._tau_us: int | None = None  # when the periodic TAU is due
@@ -49,8 +58,22 @@ class Radio:
 
     @property
     def ip(self) -> str | None:
-        """Address of PDP 1, None while it is down."""
-        return self.pdp.get(1)
+        """IPv4 address of PDP 1, None while it has none."""
+        return self.pdp.get(1, NO_ADDRESSES)[0]
+
+    @property
+    def ip6(self) -> str | None:
+        """Its IPv6 address, None while it has none."""
+        return self.pdp.get(1, NO_ADDRESSES)[1]
+
+    @property
+    def has_dns(self) -> bool:
+        """Whether PDP 1 knows a name server."""
+        return any(server != "0.0.0.0" for server in self.servers(1))
+
+    def servers(self, profile: int) -> tuple[str, str]:
+        """The name servers in use: those set by command, else those that came with the data call."""
+        return self.dns.get(profile, self.carrier.dns)
 
     @property
     def ready(self) -> bool:
@@ -154,7 +177,8 @@ class Radio:
         self.state = 2
         self._note()
         kept = self.board.nv.values.pop("registration", None)
-        if kept is not None and self.board.loop.now_us < kept["tau_us"] + self.carrier.forget_s * US:
+        welcome = self.carrier.state in (1, 5)
+        if kept is not None and welcome and self.board.loop.now_us < kept["tau_us"] + self.carrier.forget_s * US:
             self._later(self._draw(self.carrier.resync_ms), self._resume, kept)
         elif self.carrier.state != 2:
             self._later(self._draw(self.carrier.search_ms), self._attach)
@@ -185,20 +209,20 @@ class Radio:
             self._link.signal(self.carrier.tau_ms, self._updated, kept)
         else:
             self.state = kept["state"]
-            self._in_service("resumed", kept["ip"])
+            self._in_service("resumed", kept["addresses"])
 
     def _updated(self, kept: dict[str, Any]) -> None:
         self.state = kept["state"]
         self._grant()
-        self._in_service("updated", kept["ip"])
+        self._in_service("updated", kept["addresses"])
 
-    def _in_service(self, how: str, ip: str | None) -> None:
+    def _in_service(self, how: str, addresses: Addresses | None) -> None:
         cell = self.carrier.cell
         self.board.events.emit("module", "registered", how, state=self.state, cell=cell.cell_id, tac=cell.tac)
         self._registration_changed()
         for profile, again in self.reconnect.items():
             if again:
-                self.dial(profile, ip if profile == 1 else None)
+                self.dial(profile, addresses if profile == 1 else None)
         self._note()
 
     def _registration_changed(self) -> None:
@@ -212,24 +236,64 @@ class Radio:
         if not self.carrier.nitz:
             return
         now = int(self.board.loop.time())
-        self.nitz = (_nitz_text(now, self.carrier.zone_quarters), now, 0)
+        self.nitz = (_nitz_text(now, self.carrier.zone_quarters, self.board.profile.nitz_hours), now, 0)
         set_rtc(self.board, now, self.carrier.zone_quarters // 4)
+        self.board.events.emit("network", "clock", "told")
 
     # -- PDP -----------------------------------------------------------------------------------------------------
 
-    def dial(self, profile: int, ip: str | None = None) -> float:
+    def dial(self, profile: int, addresses: Addresses | None = None) -> float:
         """Brings a context up after a while; gives the seconds that takes."""
         seconds = self._draw(self.carrier.pdp_ms)
-        self._later(seconds, self._pdp_up, profile, ip)
+        self._later(seconds, self._pdp_up, profile, addresses)
         return seconds
 
-    def _pdp_up(self, profile: int, ip: str | None) -> None:
+    def dialled(self) -> None:
+        """The application dials itself, as the firmware did before it."""
+        self._helped.add("dial")
+
+    def _pdp_up(self, profile: int, addresses: Addresses | None) -> None:
         if not self.registered or profile in self.pdp:
             return
-        self.pdp[profile] = ip or f"{self.carrier.ip_net}.{self.rng.randint(1, 254)}.{self.rng.randint(1, 254)}"
-        self.board.events.emit("module", "pdp", "up", profile=profile, ip=self.pdp[profile])
+        if self.carrier.pdp_after not in self._helped:
+            self.board.events.emit("module", "pdp", "refused", profile=profile)
+            return
+        self.pdp[profile] = addresses or self._new_addresses()
+        known = ", ".join(ip for ip in self.pdp[profile] if ip)
+        self.board.events.emit("module", "pdp", "up", profile=profile, ip=known)
         self.board.call_back(self.on_pdp, (profile, 1))
         self._note()
+
+    def _new_addresses(self) -> Addresses:
+        carrier, v4, v6 = self.carrier, None, None
+        if carrier.ip_version != 6:
+            v4 = f"{carrier.ip_net}.{self.rng.randint(1, 254)}.{self.rng.randint(1, 254)}"
+        if carrier.ip_version != 4:
+            v6 = f"{carrier.ip6_net}:{self.rng.randint(1, 0xFFFF):x}::1"
+        return v4, v6
+
+    def drop_pdp(self, profile: int = 1) -> None:
+        """The network takes a context down; with auto-reconnect it is dialled again and has another address."""
+        if profile in self.pdp:
+            self.hang_up(profile)
+            if self.reconnect.get(profile):
+                self.dial(profile)
+
+    def moved(self, carrier: Carrier) -> None:
+        """The network is another from now on: registration is lost where there is none any more, and searched for
+        again where there was none."""
+        before, self.carrier, self._link.carrier = self.carrier, carrier, carrier
+        if carrier.state == before.state:
+            return
+        if self.registered:
+            self.lost_service()
+        elif self.state != 0:
+            self.search()
+
+    def lost_service(self) -> None:
+        """The network is gone, or does not want us any more; CFUN stays, so the module searches."""
+        self.detach()
+        self.search()
 
     def hang_up(self, profile: int) -> None:
         """Takes a context down."""
@@ -246,6 +310,8 @@ class Radio:
         if was == 1:
             self.detach()
         elif fun == 1 and not self._booting:
+            self._helped.add("cfun")
+            self.board.sim.restarted()
             self.search()
         self._note()
 
@@ -326,11 +392,16 @@ class Radio:
         if self.registered and self._tau_us is not None:
             held = self.granted
             values["registration"] = {
-                "state": self.state, "ip": self.ip, "tau_us": self._tau_us,
+                "state": self.state, "addresses": self.pdp.get(1), "tau_us": self._tau_us,
                 "granted": [held.tau_bits, held.active_bits, held.tau_s, held.active_s] if held else None,
             }
 
     # -- small things --------------------------------------------------------------------------------------------
+
+    def plug(self, usb: bool) -> None:
+        """VBUS comes or goes."""
+        self.usb = usb
+        self.note_sleep()
 
     def note_sleep(self) -> None:
         """autosleep, a wakelock or VBUS has changed."""
@@ -365,6 +436,8 @@ class Radio:
         return self._link.draw_us(span) / US
 
 
-def _nitz_text(unix: int, quarters: int) -> str:
-    """'20/11/26 02:13:25 +32 0': UTC, zone in quarter hours, as EC800E writes it (quecpython.md §3.1)."""
-    return time.strftime("%y/%m/%d %H:%M:%S", time.gmtime(unix)) + f" {quarters:+d} 0"
+def _nitz_text(unix: int, quarters: int, hours: bool) -> str:
+    """'20/11/26 02:13:25 +32 0': UTC, zone in quarter hours, as EC800E writes it; '21/10/26 06:08:03 8 0' in hours, as
+    EC800M does (quecpython.md §3.1)."""
+    zone = str(quarters // 4) if hours else f"{quarters:+d}"
+    return time.strftime("%y/%m/%d %H:%M:%S", time.gmtime(unix)) + f" {zone} 0"

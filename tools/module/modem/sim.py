@@ -9,7 +9,7 @@ ABSENT, READY, PIN, PUK, INITIALISING, BLOCKED = 0, 1, 2, 3, 18, 19
 
 class SimCard:
     """The card in the module. Put a world's card in by `nv.values["sim"]`: {"status", "pin", "puk"}; by default it is
-    there and asks for no PIN."""
+    there and asks for no PIN. A "loose" card is not seen at power-on, but when CFUN 0 and 1 start it again."""
 
     def __init__(self, board: Board) -> None:
         self.board = board
@@ -30,11 +30,24 @@ class SimCard:
     def started(self) -> None:
         """The module has read the card."""
         card = self.card
-        self.status = card["status"]
+        self.status = ABSENT if card.get("loose") else card["status"]
         if self.status == READY and card["left"] == 0:
             self.status = PUK
         elif self.status == READY and card["asks"]:
             self.status = PIN
+
+    def restarted(self) -> None:
+        """CFUN 0 and 1 have taken its power for a moment; whether a card that was unlocked asks again is not known, so
+        only one that was not there is looked for."""
+        card = self.card
+        if self.status == ABSENT:
+            card["loose"] = False
+            self.started()
+
+    def removed(self) -> None:
+        """It is taken out while the module is on."""
+        self.status = ABSENT
+        self.board.radio.lost_service()
 
     def check(self, pin: str) -> bool:
         """Three wrong PINs lock the card until its PUK is given (TS 31.101)."""

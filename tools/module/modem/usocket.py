@@ -47,7 +47,7 @@ def is_ipv4(text: str) -> bool:
 
 
 class Socket(Thing):
-    """One UDP socket. It is bound at creation to PDP 1's address and dies with it: made without a data call it is
+    """One UDP socket. It is bound at creation to PDP 1's address of its family and dies with it: made without one it is
     refused, and after the address is gone it can neither send (113, inferred) nor receive. Of PDP 2-4, to which the
     firmware binds where 1 is down, the world has none. What is called after `close` gets 9 (inferred)."""
 
@@ -55,13 +55,14 @@ class Socket(Thing):
         super().__init__(board)
         if kind != SOCK_DGRAM:
             raise OSError(EINVAL)  # TCP comes with the sessions that use it
-        if board.radio.ip is None:
+        self._family = family
+        own = self._own()
+        if own is None:
             raise OSError(NO_DATA_CALL)
         self._ports = ports_of(board)
-        if len(self._ports) >= SOCKETS:
+        if len(self._ports) >= board.nv.values.get("sockets", SOCKETS):
             raise OSError(EINVAL)  # as EIGEN says it
-        self._family = family
-        self._ip: str = board.radio.ip
+        self._ip: str = own
         self._peer: Address | None = None
         self._timeout: float | None = None
         self._received: deque[tuple[bytes, Address]] = deque()
@@ -109,6 +110,8 @@ class Socket(Thing):
     def _send(self, data: bytes, peer: Address) -> int:
         if self._dead():
             raise OSError(EHOSTUNREACH)
+        if errors := self.board.nv.values.get("send_errors"):  # the world's: what the next calls raise
+            raise OSError(errors.pop(0))
         delay = self.board.radio.traffic("up")
         now = self.board.loop.now_us
         self._next_us = max(self._next_us, now + round((delay or 0) * 1e6))
@@ -125,12 +128,15 @@ class Socket(Thing):
         """The network has a datagram: the radio must find the module first."""
         delay = None if self._dead() else self.board.radio.traffic("down")
         if delay is None:
-            self.board.events.emit("module", "unreached", "downlink", bytes=len(data))
+            self.board.events.emit("module", "unreached", "downlink", bytes=len(data), raw=data)
         else:
             self.board.later(delay, self._land, data, sender)
 
     def _land(self, data: bytes, sender: Address) -> None:
-        if self._dead() or (self._peer is not None and sender != self._peer):
+        if self._dead():
+            self.board.events.emit("module", "unreached", "downlink", bytes=len(data), raw=data)
+            return
+        if self._peer is not None and sender != self._peer and self.board.profile.connect_filters:
             return
         if not data:
             self._poisoned = True  # lwIP's length 0 is taken for "peer closed", for ever
@@ -198,7 +204,11 @@ class Socket(Thing):
 
     def _dead(self) -> bool:
         """Closed, or the address it was bound to is gone (quecpython.md §3.9: recreate after every PDP loss)."""
-        return self._closed or self.board.radio.ip != self._ip
+        return self._closed or self._own() != self._ip
+
+    def _own(self) -> str | None:
+        """The address that a socket of this family has now."""
+        return self.board.radio.ip6 if self._family == AF_INET6 else self.board.radio.ip
 
     def _check_open(self) -> None:
         if self._closed:
@@ -224,7 +234,7 @@ async def look_up(board: Board, name: str, family: int = 0) -> list[str]:
     PDP 1. Raises OSError(-2)."""
     if is_ipv4(name) or ":" in name:
         return board.network.resolve(name, family)
-    if board.radio.ip is None:
+    if board.radio.ip is None and board.radio.ip6 is None or not board.radio.has_dns:
         raise OSError(NO_NAME)
     delay = board.radio.traffic("up") or 0.0
     await board.wait(delay + board.rng.randint(*DNS_MS) / 1000)

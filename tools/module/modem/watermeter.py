@@ -26,7 +26,8 @@ LONGEST_LINE = 32
 
 
 class WaterMeter:
-    """State is in `nv.values["watermeter"]`: the module's power is not the meter's. Set `stuck` there to jam the valve.
+    """State is in `nv.values["watermeter"]`: the module's power is not the meter's. Set `stuck` there to jam the valve,
+    `mute` to cut its line.
 
     `drawn` counts litre-microseconds per hour so that totals are exact however often they are read.
     """
@@ -43,7 +44,7 @@ class WaterMeter:
         seed = self.board.rng.getrandbits(32)
         litres = random.Random(seed).randint(10_000, 99_999)
         return {"seed": seed, "since_us": self.board.loop.now_us, "drawn": litres * HOUR_US, "told": 0, "n": 0,
-                "valve": 1, "stuck": False}
+                "valve": 1, "stuck": False, "mute": False}
 
     def receive(self, data: bytes) -> None:
         """Bytes from the module; the answer to each full line comes by `send` a little later."""
@@ -53,7 +54,9 @@ class WaterMeter:
             self.board.later(self._rng.randint(*ANSWER_MS) / 1000, self._answer, line.rstrip(b"\r"))
 
     def _answer(self, line: bytes) -> None:
-        if line == b"READ":
+        if self.state["mute"]:
+            self.board.events.emit("module", "mute", line.decode(errors="replace"))
+        elif line == b"READ":
             self.send(b"FLOW,%d,%d\r\n" % self.sample())
         elif line in (b"VALVE,0", b"VALVE,1") and not self.state["stuck"]:
             self.turn(int(line[-1:]))

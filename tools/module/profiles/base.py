@@ -40,6 +40,16 @@ class Profile:
     no_pdp_is_minus_one: bool = False
     """`dataCall.getInfo` of a PDP that is down: -1 as on older images, or a tuple of zeros (quecpython.md §3.3)."""
 
+    connect_filters: bool = True
+    """Whether a connected UDP socket takes its peer's datagrams only. lwIP does; no source says what the firmware makes
+    of it (inferred)."""
+
+    nitz_hours: bool = False
+    """`net.nitzTime` writes the zone in hours, not in quarters of one (quecpython.md §3.1)."""
+
+    mcc_as_hex: bool = True
+    """`getCellInfo` reads the MCC's hex digits as decimal: 0x460 -> 1120 (quecpython.md §3.1)."""
+
     carrier: Carrier = field(default=CHINA_TELECOM)
 
     def uname(self) -> tuple[str, ...]:

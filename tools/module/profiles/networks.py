@@ -69,8 +69,15 @@ class Carrier:
 
     nitz: bool = True
     zone_quarters: int = 32  # UTC+8
+    ip_version: int = 4
+    """What the APN gives: 4, 6, or 46 for both."""
+    pdp_after: str = ""
+    """What must come before a data call: "" nothing, "dial" the application's own, "cfun" CFUN 0 and 1, "restart"
+    `powerRestart`, "never" nothing helps."""
     ip_net: str = "100.101"  # carrier-grade NAT, as in the guide's log: 100.101.185.160 (guide §6.1)
+    ip6_net: str = "240e:470:811"  # estimate: China Telecom's prefix, the rest drawn
     dns: tuple[str, str] = ("61.132.163.68", "202.102.213.68")  # the guide's QIDNSCFG answer (ctwing.md §1.6)
+    """The name servers that come with the data call; zeros where the network names none (guide's FAQ)."""
 
 
 CHINA_TELECOM = Carrier()
