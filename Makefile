@@ -27,7 +27,7 @@ check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode comp
 	@$(PY) -m tools.dialect
 	@$(PY) -m tools.dialect.types
 
-bench: $(READY) ## datagrams, bytes, code size and heap of a report, counted; ARGS="--json"
+bench: $(READY) ## datagrams, bytes, code size, heap and instructions of a report, counted; ARGS="--json"
 	@$(PY) -m tools bench $(ARGS)
 
 logs: $(READY) ## the wakes of a device as its journal tells them; ARGS="run.littlefs"
