@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 OLD_VM := build/oldvm/ready
 ARGS ?=
 
-.PHONY: help run test check bench oldvm judges clean
+.PHONY: help run console test check bench logs oldvm judges clean
 .DEFAULT_GOAL := help
 
 help: ## lists the targets
@@ -15,6 +15,9 @@ help: ## lists the targets
 
 run: $(READY) ## three wakes of a simulated module against a local AEP; ARGS="--json", ARGS="--help"
 	@$(PY) -m tools run $(ARGS)
+
+console: $(READY) ## the local AEP in real time, with a web page, until Ctrl-C; ARGS="--device IMEI", ARGS="--help"
+	@$(PY) -m tools aep $(ARGS)
 
 test: $(READY) oldvm ## all tests, in CPython, the newest MicroPython VM and an old one; ARGS="-k outbox"
 	@$(PY) -m pytest $(ARGS)
@@ -24,8 +27,11 @@ check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode comp
 	@$(PY) -m tools.dialect
 	@$(PY) -m tools.dialect.types
 
-bench: $(READY) ## datagrams, bytes, code size and heap of a report, counted; ARGS="--json"
+bench: $(READY) ## datagrams, bytes, code size, heap and instructions of a report, counted; ARGS="--json"
 	@$(PY) -m tools bench $(ARGS)
+
+logs: $(READY) ## the wakes of a device as its journal tells them; ARGS="run.littlefs"
+	@$(PY) -m tools logs $(ARGS)
 
 # Without npm the tests of that VM skip and say so (or fail, when CI=true).
 oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `make test`
@@ -40,7 +46,7 @@ judges: ## outside programs that tests ask: installs them on Debian as root, els
 	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark node"; fi
 
 clean: ## removes the environment and everything built
-	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) build run.littlefs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip builds where the project file lies, so it gets a copy: the tree stays clean.

@@ -22,7 +22,7 @@ def run(good):
     spoiled.events, spoiled.aep, spoiled.module = copy.copy(good.events), copy.copy(good.aep), copy.copy(good.module)
     spoiled.events.log, spoiled.given = list(good.events.log), list(good.given)
     spoiled.uplinks = good.aep.uplinks(good.device)
-    spoiled.aep.uplinks = lambda device: spoiled.uplinks
+    spoiled.aep.all_uplinks = lambda device: spoiled.uplinks
     return spoiled
 
 

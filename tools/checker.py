@@ -82,7 +82,7 @@ def check(run: Run) -> Verdict:
 def entries(run: Run) -> list[Entry]:
     """Every entry the platform stored, in the order it came, with `uplink`: the message that carried it."""
     out = []
-    for uplink in run.aep.uplinks(run.device):
+    for uplink in run.aep.all_uplinks(run.device):
         body = json.loads(uplink.payload)
         for entry in body if isinstance(body, list) else [body]:
             out.append({**entry, "uplink": uplink})

@@ -3,6 +3,7 @@
 import difflib
 import enum
 import json
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,7 @@ def run(
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show the table of faults and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")] = False,
     pcap: Annotated[Path | None, typer.Option(help="Write the platform's trace here, for Wireshark.")] = None,
+    flash: Annotated[Path | None, typer.Option(help="Leave the module's flash here, for `tools logs`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show AT commands and sensors too.")] = False,
 ) -> None:
     """Boot a simulated module with this tree; report, take a command, sleep in PSM, wake and resume.
@@ -51,8 +53,9 @@ def run(
     if list_faults:
         listing.show(out, as_json)
         return
-    if pcap is not None:
-        _writable(pcap)
+    for path, option in ((pcap, "--pcap"), (flash, "--flash")):
+        if path is not None:
+            _writable(path, option)
     plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
                                           loss=loss, protocol=protocol.value))
     plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **_config(settings or [])})
@@ -73,6 +76,9 @@ def run(
     if pcap is not None:
         count = write_pcap(pcap, done.aep.trace())
         out.print(f"{count} datagrams written to {pcap}")
+    if flash is not None:
+        flash.write_bytes(done.module.flash.image)
+        out.print(f"the module's flash written to {flash}")
     raise typer.Exit(0 if result["error"] is None else 1)
 
 
@@ -104,6 +110,9 @@ def _config(given: list[str]) -> dict[str, Any]:
         wanted = f"one of {', '.join(low)}" if kind == "choice" else f"{low}-{high} {unit}".strip()
         if kind == "int":
             good = value.isascii() and value.isdigit() and low <= int(value) <= high
+        elif kind == "addresses":
+            good = not value or re.fullmatch(r"[0-9A-Fa-f.:]{2,39}(,[0-9A-Fa-f.:]{2,39})?", value) is not None
+            wanted = f"{low}-{high} IP addresses, by comma"
         else:
             good = value in low if kind == "choice" else low <= len(value.encode()) <= high
             wanted += " bytes of text" * (kind == "text")
@@ -113,9 +122,9 @@ def _config(given: list[str]) -> dict[str, Any]:
     return out
 
 
-def _writable(path: Path) -> None:
+def _writable(path: Path, option: str) -> None:
     """Said before the run, not after it."""
     try:
         path.open("ab").close()
     except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--pcap") from None
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint=option) from None

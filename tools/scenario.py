@@ -17,7 +17,7 @@ from tools.module.board import PowerOff
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
-from tools.module.tree import CompileError, boot_record, build
+from tools.module.tree import CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
@@ -203,6 +203,8 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
     device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi)
     events.emit("aep", "product", f"product {product}, device {device[:8]}… created", product=product, device=device)
     module.flash.install(files(plan))
+    if plan.engine == "cpython":
+        module.flash.surplus = surplus(ROOT, plan.app, module.flash.blocks)
     run = Run(plan, events, network, aep, module, device)
     try:
         await _wakes(run, hooks)

@@ -7,7 +7,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FAULTS = (ROOT / "lib/link/fault.py", ROOT / "lib/aep/session.py")
-SETTINGS, CYCLE = ROOT / "lib/device/settings.py", ROOT / "lib/device/cycle.py"
+SETTINGS, CYCLE = ROOT / "lib/device/settings_table.py", ROOT / "lib/device/cycle.py"
 
 
 @functools.lru_cache
@@ -17,6 +17,22 @@ def literal(path: Path, name: str) -> Any:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == name:
             return ast.literal_eval(node.value)
     raise LookupError(f"{path.name} has no table {name}")
+
+
+def states() -> list[tuple[str, int, str]]:
+    """The cycle's states: (name, longest stay in seconds, 0 for no bound; what it does: its method's first line)."""
+    methods = {}
+    for node in ast.walk(ast.parse(CYCLE.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            methods[node.name] = (ast.get_docstring(node) or "").split("\n")[0].rstrip(".")
+    rows = [line.split(": ") for line in literal(CYCLE, "STATES").split("\n") if line]
+    return [(name, int(limit), methods["_" + name.lower()]) for name, limit in rows]
+
+
+def moves() -> list[tuple[str, str, str]]:
+    """The cycle's transitions: (state, event, next state)."""
+    rows = [line.split(": ") for line in literal(CYCLE, "TABLE").split("\n") if line]
+    return [(*key.split(", "), target) for key, target in rows]
 
 
 def setting(name: str) -> list[Any]:

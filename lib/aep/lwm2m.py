@@ -1,27 +1,33 @@
 """AEP over our own LwM2M client: socket, m2m and coap put together (ctwing.md §2, guide §4.1.3.1).
 
-On a wake with a saved registration inside its lifetime one Update resumes it (the carrier's NAT has forgotten us, so
-the platform must learn our address before it can answer a notification). Anything else registers anew and waits for
-the Observe on 19/0/0, without which nothing may be reported.
+On a wake from power-off with a saved registration inside its lifetime one Update resumes it (the carrier's NAT has
+forgotten us, so the platform must learn our address before it can answer a notification). A session whose socket was
+kept reports at once. Anything else registers anew and waits for the Observe on 19/0/0, without which nothing may be
+reported; where wakes are no nearer than the lifetime is long, that is every wake.
 """
 
 import ubinascii
 from micropython import const
 
 from aep import session as s
+from aep.shortcuts import DIRECT, SHORT_RETRIES, SHORT_TIMEOUT, UPDATE, Shortcuts
 from coap import exchange
 from coap import message as m
+from device import events, orders
 from link import sockets
+from link.fault import NoName
 from m2m import client as c
 from m2m import objects
 
-# The Update that resumes is a short cut: two tries, about 6 s, never CoAP's own 62-93 s with the radio on (DESIGN §4).
-# Estimate: an answer takes 1 s even where the radio connection is set up first; with jitter the waits are 1.6-2.4 s and
-# twice that.
-_SHORT_TIMEOUT = const(1600)
-_SHORT_RETRIES = const(1)
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after Register: one lost and repeated request is inside
+_OBSERVE_LIMIT = const(45000)  # ms: the longest a learned wait grows; estimate
 _SLACK = const(60)  # s before the lifetime's end within which a registration counts as over
+# ms without a datagram after which the way back to us is taken for closed, as a vendor's SDK does (ctwing.md §2.7)
+_NAT_IDLE = const(30000)
+_FLOOD = const(256)  # datagrams between two of our openings; a wake with a command has six; estimate
+_LONGEST = const(86400)  # s: the longest lifetime that is documented
+_PROBED = const(2592000)  # and what one vendor's SDK allows, 30 days (ctwing.md §2.1)
+_PROBES = const(2)  # it is asked for so often where no answer comes, once where one does
 _CODES = {s.KEPT: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
 
 # What a refused Register means. (A refused Update means no more than that we register.)
@@ -45,17 +51,25 @@ def endpoint(form: str, imei: str, imsi: str) -> str:
 class Session:
     """See aep/session.py. `settings` is {name: value}; `saved` what `saved()` once gave, or {}; `clock` a
     link.clock.Clock; `numbers` a store.record.Numbers with "mid" and "seq"; `jitter` 256-384 (coap/exchange.py);
-    `value(object, resource)` gives what the device says about itself; `keep` as the contract says."""
+    `device` says and does what the server asks (device/values.py), with our own `imei`, `endpoint`, `address` and
+    `binding`; `keep` as the contract says; `note(code, value)` is the journal's."""
 
-    def __init__(self, settings: dict, saved: dict, endpoint: str, clock, numbers, jitter: int, value, keep) -> None:
+    def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note) -> None:
         self._settings = settings
-        self._clock = clock
-        self._numbers = numbers
-        self._endpoint = endpoint
+        self.clock = clock
+        self.numbers = numbers
+        self._device = device
+        self._note = note
         self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
         self._path = None  # type: sockets.Path  # type: ignore[assignment]
         self._downlinks = []
+        self._count = 0  # datagrams since the last opening
+        self._heard = -_NAT_IDLE  # when the platform was last heard, clock milliseconds
+        self._owed = False  # reports went up since the last Update
+        self._awaited = 0  # how often the Observe of the present registration was waited for
         self.resumed = False
+        self.direct = False  # opened without a message; the first report will show whether that was right
+        self.refresh = False  # the next opening sends an Update, whatever it could do without
         self.exchange = exchange.Exchange(
             self._next_mid, jitter, settings["lwm2m.ack_timeout"], settings["lwm2m.retries"]
         )
@@ -63,25 +77,49 @@ class Session:
         def store(payload: bytes) -> int:
             return _CODES[keep(payload)]
 
-        self.client = c.Client(self.exchange, objects.Tree(value), store)
+        self.client = c.Client(self.exchange, objects.Tree(device), store)
         self._at = 0  # Unix time of the last Register or Update that the platform answered; 0: unknown
+        self._since = 0  # Unix time of the Register
         self._lifetime = 0  # as the platform knows it, and so the next
         self._bound = ""
-        self._binding = "UQ" if settings["power.mode"] == "psm" else "U"  # queue mode or not (ctwing.md §2.1)
-        if saved.get("server") == self._server and saved.get("ep") == endpoint:
-            self.client.location = saved["loc"]
-            self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
-            self._at = saved["at"]
-            self._lifetime = saved["lt"]
-            self._bound = saved.get("b", "")
+        self._address = ""  # the platform's, as it was last resolved
+        self.marks = {}  # {path: [when, what]}: what observers of other paths were last told
+        self._state = ""  # of the device, when nothing was to be told
+        learned = {}
+        if saved.get("server") == self._server:
+            self._address = saved.get("addr", "")
+            learned = dict(saved.get("learn", {}))
+            if saved["ep"] == device.endpoint:
+                self._restore(saved)
+        self.shortcuts = Shortcuts(learned)
+
+    def _restore(self, saved: dict) -> None:
+        """The registration of an earlier power-on; an older tree may have saved less of it."""
+        self.client.location = saved["loc"]
+        self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
+        self.client.attributes = dict(saved.get("attr", {}))
+        self.marks = dict(saved.get("marks", {}))
+        self._state = saved.get("state", "")
+        self._at = saved["at"]
+        self._since = saved.get("since", self._at)
+        self._lifetime = saved["lt"]
+        self._bound = saved.get("b", "")
+
+    # -- the contract --------------------------------------------------------------------------------------------
 
     def open(self, until: int) -> None:
-        """Resumes by Update or registers; returns once reports may be sent.
+        """Resumes or registers; returns once reports may be sent.
         Raises link.fault.NoName or NoPath, or one of aep.session's errors."""
-        if self._path is None:
-            address = sockets.resolve(self._settings["server.host"], self._settings["server.port"])
-            self._path = sockets.Path(address, self._settings["server.port"], self._clock)
-        self.resumed = self.resumable() and self._resume(until)
+        self._count = 0
+        warm = self._path is not None
+        if not warm:
+            self._connect()
+        self.direct = False
+        if warm and not self.refresh and self._stays() and self._is_warm():
+            self.resumed = self.direct = True
+            return
+        self.refresh = False
+        self.resumed = self.resumable() and self._try_update(until)
         if not self.resumed:
             self._register(until)
 
@@ -89,44 +127,99 @@ class Session:
         """A registration is saved, observed, and inside its lifetime as far as we know the time."""
         if not self.client.location or objects.UPLINK not in self.client.tokens:
             return False
-        now = self._clock.unix()
+        now = self.clock.unix()
         return not now or not self._at or now < self.expires() - _SLACK
 
     def expires(self) -> int:
         """Unix time at which the platform will forget us, 0 where there is no registration or no clock."""
         return self._at + self._lifetime if self._at else 0
 
+    def lifetime(self) -> int:
+        """Seconds, as the platform knows it."""
+        return self._lifetime
+
     def send(self, payload: bytes, until: int) -> int:
-        """One confirmable report; returns ACKNOWLEDGED. Raises SessionLost, Silent or NoPath."""
-        if objects.UPLINK not in self.client.tokens:
-            raise s.SessionLost("not observed")
-        self.client.notify(self._clock.now(), payload, self._numbers.next("seq"))
-        event = self._until((c.DELIVERED, c.LOST, c.SILENT), until)
-        if event is None or event[0] == c.SILENT:
-            raise s.Silent("report not acknowledged")
-        if event[0] == c.LOST:
+        """One report; returns ACKNOWLEDGED, or HANDED_OVER where reports are sent without confirmation. Raises
+        SessionLost, Silent or NoPath."""
+        if self.direct:
+            self.direct = False
+            good = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES) == c.DELIVERED
+            self.shortcuts.outcome(DIRECT, good)
+            if good:
+                return s.ACKNOWLEDGED
+            self._note(events.SHORT_CUT, 1)
+            self.refresh = True
+            self.open(until)
+        if self._settings["report.type"] == "non":
+            self.client.notify(self.clock.now(), payload, self.numbers.next("seq"), False)
+            self._flush()
+            self._owed = True
+            return s.HANDED_OVER
+        ended = self._report(payload, until, 0, -1)
+        if ended == c.LOST:
             raise s.SessionLost("reset in answer to a report")
+        if ended != c.DELIVERED:
+            raise s.Silent("report not acknowledged")
+        self._owed = True
         return s.ACKNOWLEDGED
 
     def receive(self, until: int):
-        """The next downlink's payload, or None at `until`. Raises NoPath."""
+        """The next downlink's payload, or None at `until`. Raises NoPath or Flooded."""
         if not self._downlinks:
-            self._until((c.WRITTEN,), until)
+            self.wait((c.WRITTEN,), until)
         return self._downlinks.pop(0) if self._downlinks else None
 
+    def due(self, settings: dict) -> bool:
+        """Whether something beside reports is to be told: `settle` does it."""
+        return self._owes(settings) or self._notices() != []
+
+    def settle(self, until: int, settings: dict) -> None:
+        """Tells observers of other paths what is due, and updates the registration where that is asked for: by
+        `settings`, which may have changed since, or by the server. Raises as `send`."""
+        for path in self._notices():
+            from aep import observers
+
+            observers.tell(self, path, until)
+        if self._owes(settings):
+            self._settings = settings
+            orders.take(orders.UPDATE)
+            if not self._update(until):
+                raise s.SessionLost("Update refused or not answered")
+
+    def _owes(self, settings: dict) -> bool:
+        """An Update: the guide's way after each exchange, or by order."""
+        return self._owed and settings["lwm2m.update"] == "each_exchange" or orders.UPDATE in orders.pending
+
+    def deregister(self, until: int) -> None:
+        """Ends the registration; the platform shows the device as off-line (guide: AT+QLWDEREG)."""
+        if self.client.location:
+            self.client.deregister(self.clock.now(), SHORT_TIMEOUT, SHORT_RETRIES)
+            self.wait((c.DEREGISTERED, c.REFUSED, c.SILENT), until)
+            self.client.location = ""  # it may not have been heard: then it ends with its lifetime
+            self.client.tokens = {}
+            self._note(events.DEREGISTERED)
+
     def saved(self) -> dict:
-        """{} where there is nothing to resume."""
-        if not self.client.location:
-            return {}
+        """What the next power-on needs to resume, and what was learned."""
         return {
             "server": self._server,
-            "ep": self._endpoint,
+            "ep": self._device.endpoint,
             "loc": self.client.location,
             "tok": {path: ubinascii.hexlify(token).decode() for path, token in self.client.tokens.items()},
+            "attr": dict(self.client.attributes),
+            "marks": dict(self.marks),
+            "state": self._state,
             "at": self._at,
+            "since": self._since,
             "lt": self._lifetime,
             "b": self._bound,
+            "addr": self._address,
+            "learn": dict(self.shortcuts.learned),
         }
+
+    def strangers(self) -> int:
+        """Datagrams that came from somebody else than the platform."""
+        return 0 if self._path is None else self._path.strangers
 
     def close(self) -> None:
         """Closes the socket; the registration stays, for the next wake."""
@@ -134,49 +227,164 @@ class Session:
             self._path.close()
             self._path = None  # type: ignore[assignment]
 
-    def _resume(self, until: int) -> bool:
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        host, port = self._settings["server.host"], self._settings["server.port"]
+        try:
+            address = sockets.resolve(host, port, self._device.address)
+        except NoName:
+            if not self._address or (":" in self._address) != (":" in self._device.address):
+                raise
+            self._note(events.NAME_KEPT)
+            address = self._address
+        self._path = sockets.Path(address, port, self.clock)
+        self._address = address
+
+    def _stays(self) -> bool:
+        """The registration needs no Update before the wake after next."""
+        now = self.clock.unix()
+        after_next = now + 2 * self._settings["report.interval"]
+        return self.resumable() and (not now or after_next < self.expires()) and self._unchanged()
+
+    def _is_warm(self) -> bool:
+        """The platform's answer will find us: it was heard just now, or has been seen to answer to where we are."""
+        return self.clock.now() - self._heard < _NAT_IDLE or self.shortcuts.worth(DIRECT)
+
+    def _unchanged(self) -> bool:
+        return self._wanted() == self._lifetime and self._bound == self._device.binding
+
+    def _wanted(self) -> int:
+        """The lifetime by setting, or what the probe was granted beyond it."""
         lifetime = self._settings["lwm2m.lifetime"]
+        return self._lifetime if lifetime == _LONGEST < self._lifetime else lifetime
+
+    def _try_update(self, until: int) -> bool:
+        if not self.shortcuts.worth(UPDATE):
+            return False
+        good = self._update(until)
+        self.shortcuts.outcome(UPDATE, good)
+        if not good:
+            self._note(events.SHORT_CUT, 2)
+            if self._lifetime > _LONGEST and self.clock.unix() - self._since >= _LONGEST:
+                self.shortcuts.learned["lt"] = 0  # accepted, but not honoured
+                self._note(events.SHORT_CUT, 3)
+        return good
+
+    def _update(self, until: int) -> bool:
+        lifetime = self._wanted()
         changed = lifetime if lifetime != self._lifetime else 0
-        binding = self._binding if self._binding != self._bound else ""
-        self.client.update(self._clock.now(), changed, binding, _SHORT_TIMEOUT, _SHORT_RETRIES)
-        event = self._until((c.UPDATED, c.REFUSED, c.SILENT), until)
+        binding = self._device.binding if self._device.binding != self._bound else ""
+        self.client.update(self.clock.now(), changed, binding, SHORT_TIMEOUT, SHORT_RETRIES)
+        event = self.wait((c.UPDATED, c.REFUSED, c.SILENT), until)
         if event is None or event[0] != c.UPDATED:
             return False
-        self._agreed()
+        self._agreed(lifetime)
         return True
 
     def _register(self, until: int) -> None:
-        lifetime = self._settings["lwm2m.lifetime"]
-        self.client.register(self._clock.now(), self._endpoint, lifetime, self._binding)
-        event = self._until((c.REGISTERED, c.REFUSED, c.SILENT), until)
+        """Registers and waits for the Observe. Where it did not come the first time it is only waited for again."""
+        if self._awaited != 1 or not self.client.location:
+            self._awaited = 0
+            lifetime = self._settings["lwm2m.lifetime"]
+            if not self._probe(lifetime, until):
+                self._asked(lifetime, until)
+            self._since = self._at
+            self.marks = {}
+        self._awaited += 1
+        start = self.clock.now()
+        learned = self.shortcuts.learned
+        wait = max(_OBSERVE_WAIT, min(2 * learned.get("o", 0), _OBSERVE_LIMIT))
+        while objects.UPLINK not in self.client.tokens:
+            if self.wait((c.OBSERVED,), min(until, start + wait)) is None:
+                learned["o"] = wait
+                raise s.NotObserved("no Observe on 19/0/0 within %d s" % ((self.clock.now() - start) // 1000))
+        self._awaited = 0
+
+    def _probe(self, lifetime: int, until: int) -> bool:
+        """Registers with a lifetime beyond the documented ones where that would save the Register of every wake, as
+        long as the platform has not refused it; False where nothing was asked, or it was refused."""
+        learned = self.shortcuts.learned
+        left = learned.get("lt", _PROBES)
+        if not left or lifetime != _LONGEST or self._settings["report.interval"] + _SLACK < lifetime:
+            return False
+        if left <= _PROBES:
+            learned["lt"] = left - 1
+        try:
+            self._asked(_PROBED, until)
+        except s.BadRequest:
+            learned["lt"] = 0
+            return False
+        learned["lt"] = _PROBED
+        return True
+
+    def _asked(self, lifetime: int, until: int) -> None:
+        """Registers with this lifetime. Raises Silent or what the refusal means."""
+        self.client.register(self.clock.now(), self._device.endpoint, lifetime, self._device.binding)
+        event = self.wait((c.REGISTERED, c.REFUSED, c.SILENT), until)
         if event is None or event[0] == c.SILENT:
             raise s.Silent("no answer to Register from " + self._server)
         if event[0] == c.REFUSED:
             text = "Register answered " + (m.dotted(event[1]) if event[1] else "by a reset")
             raise _REFUSALS.get(event[1], s.Refused)(text)
-        self._agreed()
-        limit = min(until, self._clock.now() + _OBSERVE_WAIT)
-        while objects.UPLINK not in self.client.tokens:
-            if self._until((c.OBSERVED,), limit) is None:
-                raise s.NotObserved("no Observe on 19/0/0")
+        self._agreed(lifetime)
 
-    def _agreed(self) -> None:
+    def _agreed(self, lifetime: int) -> None:
         """The platform has answered 2.01 or 2.04: it knows what we told it, and the lifetime begins anew."""
-        self._at, self._lifetime, self._bound = self._clock.unix(), self._settings["lwm2m.lifetime"], self._binding
+        self._at, self._lifetime, self._bound = self.clock.unix(), lifetime, self._device.binding
+        self._owed = False
 
-    def _until(self, kinds: tuple, until: int):
+    # -- messages ------------------------------------------------------------------------------------------------
+
+    def _report(self, payload: bytes, until: int, timeout: int, retries: int) -> int:
+        """The event in which a confirmable report ended, SILENT where time was up."""
+        if objects.UPLINK not in self.client.tokens:
+            raise s.SessionLost("not observed")
+        sequence = self.numbers.next("seq")
+        self.client.notify(self.clock.now(), payload, sequence, timeout=timeout, retries=retries)
+        event = self.wait((c.DELIVERED, c.LOST, c.SILENT), until)
+        return c.SILENT if event is None else event[0]
+
+    def _notices(self) -> list:
+        """Paths other than 19/0/0 whose observer is to be told something now."""
+        client, device = self.client, self._device
+        others = [path for path in client.tokens if path != objects.UPLINK]
+        now = self.clock.unix()
+        if not others or not now:
+            return []
+        state = device.state(others)
+        unasked = not client.attributes and not device.server and not [p for p in others if p not in self.marks]
+        if unasked and state == self._state:
+            return []
+        from aep import observers
+
+        found = observers.due(self, now)
+        if not found:
+            self._state = state
+        return found
+
+    def wait(self, kinds: tuple, until: int):
         """Sends, receives and answers until an event of one of `kinds`; None at `until`, our own message given up."""
-        clock, path, client = self._clock, self._path, self.client
+        clock, path, client = self.clock, self._path, self.client
         while True:
             self._flush()
             now = clock.now()
             due = self.exchange.deadline()
             data = path.receive(until if due is None or due > until else due)
-            event = client.poll(clock.now()) if data is None else client.receive(data, clock.now())
+            if data is None:
+                event = client.poll(clock.now())
+            else:
+                self._heard = clock.now()
+                self._count += 1
+                if self._count > _FLOOD:
+                    raise s.Flooded("%d datagrams" % self._count)
+                event = client.receive(data, self._heard)
             self._flush()
             if event is not None:
                 if event[0] == c.WRITTEN:
                     self._downlinks.append(event[1])
+                elif event[0] == c.OBSERVED:
+                    self.marks.pop(event[1], None)  # told by the answer
                 if event[0] in kinds:
                     return event
             if now >= until:
@@ -189,4 +397,4 @@ class Session:
             self._path.send(out.pop(0))
 
     def _next_mid(self) -> int:
-        return self._numbers.next("mid") & 0xFFFF
+        return self.numbers.next("mid") & 0xFFFF

@@ -5,6 +5,8 @@ A session is one object per protocol, all alike:
 - `open(until)` reaches the platform, resuming where the saved state allows; `resumed` tells whether it did;
 - `send(payload, until)` returns a receipt: ACKNOWLEDGED by the platform, or HANDED_OVER to the stack (NON, QoS 0);
 - `receive(until)` gives one downlink, already stored by `keep`, or None at `until` (clock milliseconds);
+- `due(settings)` and `settle(until, settings)` tell the platform what else it is to know, when reports are done;
+- `deregister(until)` ends the registration where the protocol has one;
 - `saved()` is what must outlive power-off, a small dict of plain values;
 - `close()` frees what it holds.
 
@@ -30,10 +32,6 @@ class NotProvisioned(Fault):
     """4.03 or 4.01 at Register, CONNACK 4, TCP login 3: one and the same to the operator (`+QLWREG: -9`, guide FAQ)."""
 
     code = 21
-    hint = (
-        "The platform does not accept this device: is it created there, under the right product, with this IMEI and "
-        "endpoint format? Delete and add it again; is the SIM restricted to certain addresses (guide FAQ, +QLWREG: -9)?"
-    )
     action = WAIT
 
 
@@ -41,7 +39,6 @@ class BadRequest(Fault):
     """4.00 at Register."""
 
     code = 22
-    hint = "The platform refuses a parameter: lifetime within 300-86400 s? endpoint format as the product's?"
     action = WAIT
 
 
@@ -49,7 +46,6 @@ class WrongVersion(Fault):
     """4.12 at Register."""
 
     code = 23
-    hint = "The platform refuses the LwM2M version: is the product's protocol LwM2M?"
     action = WAIT
 
 
@@ -57,17 +53,12 @@ class Refused(Fault):
     """Any other error response."""
 
     code = 24
-    hint = "The platform answered with an error code that this device does not expect; see the text."
 
 
 class Silent(Fault):
     """Nothing came back."""
 
     code = 25
-    hint = (
-        "No answer from the platform: address and port? plain port for a plain product? "
-        "APN or SIM restricted to other addresses?"
-    )
     action = BACK_OFF
 
 
@@ -75,7 +66,6 @@ class SessionLost(Fault):
     """4.04 or 4.01 at Update, RST to a notification: the platform has forgotten us."""
 
     code = 26
-    hint = "The platform has ended the session (lifetime over, device created anew); the device registers again."
     action = RETRY
 
 
@@ -83,4 +73,10 @@ class NotObserved(Fault):
     """Registered, but the platform did not observe 19/0/0, without which nothing can be reported."""
 
     code = 27
-    hint = "The platform did not subscribe: is automatic subscription switched on for this device?"
+    action = RETRY
+
+
+class Flooded(Fault):
+    """More comes down than any platform sends."""
+
+    code = 28

@@ -17,6 +17,9 @@ REQUEST = const(5)  # (REQUEST, message): the peer asks; answer with `respond`
 
 _LIFETIME = const(247000)  # ms, EXCHANGE_LIFETIME (RFC 7252 §4.8.2): how long a message id identifies a message
 _REMEMBERED = const(8)  # messages of the peer remembered for de-duplication; bounds the state
+_BLOCK2 = const(23)
+_BLOCK1 = const(27)
+_BLOCK = const(512)  # bytes: a longer answer goes block-wise, which is coap.block's, imported when first needed
 
 
 class Exchange:
@@ -45,6 +48,8 @@ class Exchange:
         self._due = 0  # when the next one is due
         self._answered = []  # [mid, time, answer bytes or None]: messages of the peer, oldest first
         self._quiet = []  # mids of our NON messages that a RST may still be about
+        self._blocks = None  # type: object  # coap.block.Blocks, once there was a block
+        self._now = 0  # when the last datagram came
 
     def busy(self) -> bool:
         """A CON of ours is still without an answer."""
@@ -91,6 +96,7 @@ class Exchange:
 
     def receive(self, data: bytes, now: int):
         """Takes one datagram; returns an event or None. Never raises: what is no message is counted and dropped."""
+        self._now = now
         try:
             message = decode(data)
         except FormatError:
@@ -105,17 +111,35 @@ class Exchange:
             return None
         if message.is_request() and not (message.kind == NON and message.critical()):
             self._remember(message.mid, now, None)
+            if _in_blocks(message) and not message.critical():
+                answer = self.blockwise().request(message, now)
+                if answer is not None:
+                    self._reply(message, *answer)
+                    return None
             return (REQUEST, message)
         return self._separate(message, now)
 
     def respond(self, request: Message, code: int, options=(), payload: bytes = b"") -> None:
         """Answers a request: piggybacked for a CON, as a NON of its own for a NON. Repeats of it get the same bytes."""
+        if len(payload) > _BLOCK or _in_blocks(request):
+            code, options, payload = self.blockwise().response(request, self._now, code, options, payload)
+        self._reply(request, code, options, payload)
+
+    def _reply(self, request: Message, code: int, options, payload: bytes) -> None:
         kind, mid = (ACK, request.mid) if request.kind == CON else (NON, self.next_mid())
         raw = encode(Message(kind, code, mid, request.token, options, payload))
         for entry in self._answered:
             if entry[0] == request.mid:
                 entry[2] = raw
         self.out.append(raw)
+
+    def blockwise(self):
+        """What serves block-wise transfers (RFC 7959), transparent to the layer above."""
+        if self._blocks is None:
+            from coap.block import Blocks
+
+            self._blocks = Blocks()
+        return self._blocks
 
     def _repeated(self, message: Message, now: int) -> bool:
         """A message that came before has no second effect: a CON gets the same answer again (RFC 7252 §4.5)."""
@@ -181,3 +205,7 @@ class Exchange:
         raw = encode(Message(kind, EMPTY, mid))
         self.out.append(raw)
         return raw
+
+
+def _in_blocks(request: Message) -> list:
+    return request.all(_BLOCK1) or request.all(_BLOCK2)

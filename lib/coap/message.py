@@ -45,7 +45,9 @@ OPAQUE = const(42)
 TLV = const(11542)  # OMA LwM2M 1.0 §6.4
 
 # Critical options (odd numbers, RFC 7252 §5.4.1) that we understand -> longest value (§5.10), and which of them repeat.
-_UNDERSTOOD = {3: 255, 7: 2, URI_PATH: 255, URI_QUERY: 255, ACCEPT: 2}  # 3, 7: Uri-Host, Uri-Port
+# 3, 7: Uri-Host, Uri-Port; 23, 27: Block2, Block1 (RFC 7959 §2.1). Not If-Match and If-None-Match: no operation of
+# LwM2M 1.0 has them, and a condition that is not checked must not be passed over.
+_UNDERSTOOD = {3: 255, 7: 2, URI_PATH: 255, URI_QUERY: 255, ACCEPT: 2, 23: 3, 27: 3}
 _REPEATABLE = (URI_PATH, URI_QUERY)
 
 MAX_OPTIONS = const(32)
@@ -75,10 +77,10 @@ class Message:
 
     def uint(self, number: int):
         """Value of the first option with this number as an unsigned integer (RFC 7252 §3.2), or None. One that is too
-        long counts as absent (§5.4.3): over 3 bytes for Observe, 2 for the others here."""
+        long counts as absent (§5.4.3): over 3 bytes for Observe and the Block options, 2 for the others here."""
         for n, value in self.options:
             if n == number:
-                return to_uint(value) if len(value) <= (3 if n == OBSERVE else 2) else None
+                return to_uint(value) if len(value) <= (3 if n == OBSERVE or n > ACCEPT else 2) else None
         return None
 
     def path(self) -> str:
@@ -185,6 +187,14 @@ def to_uint(value: bytes) -> int:
 def path_options(number: int, path: str) -> list:
     """Options for "a/b/c": one per segment."""
     return [(number, part.encode()) for part in path.split("/") if part]
+
+
+def digest(data: bytes) -> int:
+    """24 bits that tell contents apart: Bernstein's hash, so that all stays in the module's small integers."""
+    out = 5381
+    for byte in data:
+        out = (out * 33 ^ byte) & 0xFFFFFF
+    return out
 
 
 def dotted(code: int) -> str:

@@ -9,6 +9,9 @@ A command is stored before the platform is told "received", and marked started b
 cut one not yet started runs; one that was started is answered "interrupted", or runs again where it is declared
 idempotent. The last 16 task ids are kept: a repeated task is not run again. The answer is an entry of the outbox under
 service id + 1000 (ctwing.md §2.6) with `act_result` 0 (done) or 1 (failed).
+
+That is the guide's push mode. In buffer mode (setting downlink.mode, guide §4.1.4.2) downlinks are acknowledged and
+kept in order, and nothing runs until app.py asks: `read()` gives the oldest as bytes, `execute()` runs its handler.
 """
 
 import ubinascii
@@ -16,8 +19,10 @@ import ujson
 from micropython import const
 
 from aep.session import BUSY, KEPT, MALFORMED
+from device import events
 from device.readings import RESERVED, literal, size, whole
 from store.outbox import PAYLOAD_LIMIT, TooLong
+from store.record import shaped
 
 _REMEMBERED = const(16)  # task ids
 _QUEUE = const(8)  # commands waiting; AEP's own SDK queues 5 to 20 (ctwing.md §2.5)
@@ -28,6 +33,7 @@ _RAW = const(512)  # bytes, the design limit of a downlink (ctwing.md §2.5): th
 
 _handlers = {}
 _raw = []
+_current = []  # the one Commands of this boot
 
 
 class Failed(Exception):
@@ -81,29 +87,47 @@ def between(low: int, high: int):
     return check
 
 
+def read():
+    """For app.py, in buffer mode: (the oldest downlink's bytes, how many wait behind it), and it is gone; None where
+    there is none. Raises OSError where the flash refuses, and it stays."""
+    return _current[0].read()
+
+
+def execute() -> bool:
+    """For app.py, in buffer mode: the oldest downlink is run by its handler and answered as in push mode. False where
+    there is none, or where the flash refuses and it stays."""
+    return _current[0].waits() > 0 and _current[0].run()
+
+
 class Commands:
     """The queue. `record` is a store.record.Record; answers go to `outbox`; `stamp()` gives (now, extra) for their
-    time."""
+    time; `buffered`: nothing runs of its own accord."""
 
-    def __init__(self, record, outbox, health, stamp) -> None:
+    def __init__(self, record, outbox, health, stamp, buffered: bool = False) -> None:
         self._record = record
         self._outbox = outbox
         self._health = health
         self._stamp = stamp
-        saved = record.load() or {}
-        self._queue = saved.get("queue", [])
-        self._done = saved.get("done", [])
+        saved = shaped(record.load(), {"queue": [], "done": []})
+        self._queue = [item for item in saved["queue"] if "raw" in item or "service" in item]
+        self._done = saved["done"]
+        self._result = None  # (task, fields, why) of a handler that ran while its answer found no room
+        self._buffered = buffered
+        _current[:] = [self]
 
     def keep(self, payload: bytes) -> int:
         """Stores a downlink durably; KEPT, MALFORMED or BUSY (aep/session.py). A task that is known is KEPT without
         being stored again: its first copy is the one that runs."""
         item = _parse(payload)
+        if item is not None and self._buffered:
+            item = _kept_whole(item, payload)
         if item is None:
             self._health.count("downlink_malformed")
             return MALFORMED
         task = item.get("task")
         if task is not None and (task in self._done or task in [other.get("task") for other in self._queue]):
             self._health.count("command_repeated")
+            self._health.note(events.REPEATED)
             return KEPT
         if len(self._queue) >= _QUEUE or _bytes(self._queue) + _bytes(item) > _BYTES:
             self._health.count("command_busy")
@@ -113,44 +137,74 @@ class Commands:
         except OSError as error:  # the platform keeps it and asks again
             self._health.failed("flash", "command", error)
             return BUSY
+        self._health.note(events.STORED, item.get("service", 0))
         return KEPT
 
     def waiting(self) -> int:
-        """Commands stored and not finished."""
+        """Commands stored and not finished that are to run now."""
+        return 0 if self._buffered else len(self._queue)
+
+    def unfinished(self, task) -> bool:
+        """Whether this task's end is not on flash yet: its answer waits for that, or a power cut could bring a second
+        one."""
+        return task is not None and task in [item.get("task") for item in self._queue]
+
+    def waits(self) -> int:
+        """Those that wait, in either mode."""
         return len(self._queue)
+
+    def read(self):
+        """See the function of this name."""
+        if not self._buffered or not self._queue:
+            return None
+        item = self._queue[0]
+        self._finish(item)
+        return ubinascii.unhexlify(item["raw"]), len(self._queue)
 
     def run(self) -> bool:
         """Runs the oldest that waits; its answer, if any, is in the outbox then. One at a time, so that the watchdog
         can be fed in between. False where the flash refused: the command stays."""
         item = self._queue[0]
+        if "whole" in item:  # kept in buffer mode: what it says is looked at now
+            item = self._queue[0] = _parse(ubinascii.unhexlify(item["raw"]))
         try:
             if "raw" in item:
                 self._run_raw(item)
             elif not self._outbox.holds("task", item["task"]):  # else the power went between answer and end
                 self._run(item)
-            if "task" in item:
-                self._done = self._done[1 - _REMEMBERED :] + [item["task"]]
-            self._queue = self._queue[1:]
-            self._save(self._queue)
+            self._finish(item)
         except OSError as error:
             self._health.failed("flash", "command", error)
             return False
+        self._health.note(events.RUN, item.get("service", 0))
         return True
 
+    def _finish(self, item: dict) -> None:
+        """The oldest is done with, durably; its task is remembered."""
+        if "task" in item:
+            self._done = self._done[1 - _REMEMBERED :] + [item["task"]]
+        self._save(self._queue[1:])
+
     def _run(self, item: dict) -> None:
+        if self._result is None or self._result[0] != item["task"]:
+            self._result = (item["task"],) + self._carry_out(item)
+        _, pairs, why = self._result
+        try:
+            self._answer(item, pairs, why)
+        except TooLong:
+            self._answer(item, [], "answer too long")
+        self._result = None
+
+    def _carry_out(self, item: dict) -> tuple:
+        """(fields of the answer, why it failed or "")."""
         fields, idempotent, function = _handlers.get(item["service"], ({}, False, None))
-        pairs = []
         why = "unknown service" if function is None else self._problem(item, fields)
         if not why and not self._start(item) and not idempotent:
             why = "interrupted"
         if why:
             self._health.count("command_refused")
-        else:
-            pairs, why = self._call(item, function)
-        try:
-            self._answer(item, pairs, why)
-        except TooLong:
-            self._answer(item, [], "answer too long")
+            return [], why
+        return self._call(item, function)
 
     def _start(self, item: dict) -> bool:
         """Marks the oldest as started, durably; False where it was already: the power went while it ran."""
@@ -230,6 +284,16 @@ def _parse(payload: bytes):
     return {"raw": ubinascii.hexlify(payload).decode()} if len(payload) <= _RAW else None
 
 
+def _kept_whole(item: dict, payload: bytes):
+    """A downlink as buffer mode keeps it, None where it is too long."""
+    if len(payload) > _RAW:
+        return None
+    whole = {"raw": ubinascii.hexlify(payload).decode(), "whole": 1}
+    if "task" in item:
+        whole["task"] = item["task"]
+    return whole
+
+
 def _command(body: dict):
     task, service = body.pop("taskId", None), body.pop("serviceId")
     for number in (task, service):
@@ -239,7 +303,7 @@ def _command(body: dict):
         if isinstance(value, float):
             if value - value != 0:  # inf, nan: not JSON, so not to be read again
                 return None
-        elif value is not None and not isinstance(value, (int, str)):
+        elif value is not None and not isinstance(value, (bool, int, str)):  # a bool is no int in MicroPython
             return None
     item = {"task": task, "service": service, "fields": body}
     try:

@@ -3,391 +3,425 @@
 The table is the documentation: `docs/cycle.md` is drawn from it. A state is a method that returns an event; the table
 says which state follows. The watchdog is fed between states. Each state's deadline bounds what the device itself waits
 for and ends before the watchdog bites; it does not bound the user's code. A reading or handler that takes longer than
-the watchdog (boot.py) ends in a reset with reason 5, and its command is answered "interrupted".
+the watchdog (boot.py) ends in a reset with reason 5, and its command is answered "interrupted". What sleep looks like
+is rest.py's, what becomes of a fault is trouble.py's, loaded when there is one.
 """
 
 import log
+import ujson
 from micropython import const
 
 from aep import lwm2m
 from aep.session import ACKNOWLEDGED
-from device import commands, health, readings, settings
+from device import commands, events, health, orders, readings, rest, settings, uplink, values
 from link import attach, cell, power
 from link.clock import Clock
 from link.entropy import random_bytes
-from link.fault import REATTACH, RETRY, WAIT, Fault, NoFlash, NoModem, NoPath, NoSim, NotRegistered
-from store.outbox import PAYLOAD_LIMIT, Outbox
-from store.record import Numbers, Record, directory
+from link.fault import Fault, NoFlash, NoModem
+from store.journal import Journal
+from store.outbox import Outbox
+from store.record import Numbers, Record, crc32, directory
 
 STATE = "/usr/state"
 
-# Lists, not tuples: the strings of a constant tuple are not shared, which would take 5 KB more.
+# Text, not lists of rows: a tenth of the heap.
 
-# [state, longest stay in s beside what readings and handlers take, what it does]
-STATES = [
-    ["WAKE", 30, "settings and what was saved are loaded"],
-    ["SAMPLE", 60, "readings that are due go into the outbox"],
-    ["ATTACH", 250, "SIM, registration, data call, clock"],
-    ["OPEN", 150, "the session resumes or registers"],
-    ["DELIVER", 120, "one command runs and leaves its answer, or one batch goes up, consumed once acknowledged"],
-    ["LISTEN", 60, "commands come down and are stored"],
-    ["RELEASE", 30, "the session is saved, the radio connection released; what still comes down before that is stored"],
-    ["FAULT", 30, "what went wrong is counted and classed"],
-    ["BACK_OFF", 30, "the next try is put off, longer each time"],
-    ["SLEEP", None, "PSM, or light sleep until the next wake"],
-    ["UNPROVISIONED", None, "no usable settings: waits for config.json with the REPL open"],
-]  # type: list
+# state: longest stay in s beside what readings and handlers take. What it does is its method's first line.
+STATES = """
+WAKE: 30
+SAMPLE: 60
+ATTACH: 250
+OPEN: 200
+DELIVER: 200
+LISTEN: 120
+RELEASE: 60
+FAULT: 30
+BACK_OFF: 30
+SLEEP: 0
+UNPROVISIONED: 0
+"""
 
-# [state, event, next state]
-TABLE = [
-    ["WAKE", "ready", "SAMPLE"],
-    ["WAKE", "no settings", "UNPROVISIONED"],
-    ["SAMPLE", "something to do", "ATTACH"],
-    ["SAMPLE", "nothing to do", "SLEEP"],
-    ["ATTACH", "attached", "OPEN"],
-    ["OPEN", "open", "DELIVER"],
-    ["DELIVER", "more", "DELIVER"],
-    ["DELIVER", "empty", "LISTEN"],
-    ["DELIVER", "unheard of", "OPEN"],
-    ["LISTEN", "commands", "DELIVER"],
-    ["LISTEN", "more", "LISTEN"],
-    ["LISTEN", "quiet", "RELEASE"],
-    ["RELEASE", "released", "SLEEP"],
-    ["RELEASE", "commands", "DELIVER"],
-    ["RELEASE", "more", "LISTEN"],
-    ["SLEEP", "woke without a boot", "SAMPLE"],
-    ["*", "fault", "FAULT"],
-    ["FAULT", "retry", "OPEN"],
-    ["FAULT", "attach again", "ATTACH"],
-    ["FAULT", "give up", "BACK_OFF"],
-    ["BACK_OFF", "put off", "SLEEP"],
-]
+# state, event: next state
+TABLE = """
+WAKE, ready: SAMPLE
+WAKE, no settings: UNPROVISIONED
+SAMPLE, something to do: ATTACH
+SAMPLE, nothing to do: SLEEP
+ATTACH, attached: OPEN
+OPEN, open: DELIVER
+DELIVER, more: DELIVER
+DELIVER, empty: LISTEN
+DELIVER, unheard of: OPEN
+LISTEN, commands: DELIVER
+LISTEN, more: LISTEN
+LISTEN, quiet: RELEASE
+RELEASE, released: SLEEP
+RELEASE, commands: DELIVER
+RELEASE, more: LISTEN
+SLEEP, woke without a boot: SAMPLE
+SLEEP, commands: DELIVER
+SLEEP, more: LISTEN
+SLEEP, sign of life due: OPEN
+SLEEP, path lost: ATTACH
+*, fault: FAULT
+FAULT, retry: OPEN
+FAULT, attach again: ATTACH
+FAULT, give up: BACK_OFF
+BACK_OFF, put off: SLEEP
+"""
 
-_TRIES = const(2)  # of a fault that may be tried again within one wake
-_BACK_OFF = const(900)  # s, doubled with each fault in a row; estimate
-_LONGEST = const(86400)  # s; a fault that waits for a person is tried this often
-_PSM_GRACE = const(30)  # s after T3324 within which the power should have gone; estimate
-_NAP = const(120)  # s of light sleep between two feeds of the watchdog
 _LISTEN_LIMIT = const(10000)  # ms: the longest a learned window grows; estimate
 # ms without a datagram after which the way back to us is taken for closed, as a vendor's SDK does (ctwing.md §2.7)
 _NAT_IDLE = const(30000)
 _TALK_LIMIT = const(600000)  # ms: a platform that goes on sending is heard again at the next wake; estimate
+_UNASKED = (0, 2, 3, 5, 9)  # reasons of a power-on that nobody asked for: reset, supply, watchdog, dump
+_FUTURE = const(172800)  # s: what is put off for longer was put off by a clock that was wrong
 
 _log = log.getLogger("cycle")
 
 
 class Cycle:
-    """One power-on. `boot` has `feed()` (the watchdog), `rest()` (it stops) and `confirm()` (this tree works)."""
+    """One power-on. `boot` has `feed()` (the watchdog), `rest()` (it stops) and `confirm()` (this tree works). What has
+    no underscore is shared with rest.py and trouble.py."""
 
     def __init__(self, boot) -> None:
         self.boot = boot
         self.clock = Clock()
         self.state = "WAKE"
-        self._problem = Fault()
-        self._asked = None
-        self._tried = {}
-        self._session = None  # type: lwm2m.Session  # type: ignore[assignment]
-        self._until = 0
-        self._sampled = 0  # ms since power-on at which the last SAMPLE began
-        self._talk = 0  # and after which nothing more is listened to
-        self._heard = 0  # when the platform last answered
-        self._quiet = 0  # and before which the platform is not tried again
-        self._delivered = False  # whether the platform has acknowledged something in this wake
-        self._silent = False  # whether the radio was switched off
+        self.problem = Fault()
+        self.asked = None  # (T3412 s, T3324 s)
+        self.tried = {}
+        self.session = None  # type: lwm2m.Session  # type: ignore[assignment]
+        self.until = 0  # when the present state should end
+        self.sampled = 0  # ms since power-on of the last wake on schedule: the next is an interval later
+        self.heard = 0  # when the platform last answered
+        self.quiet = 0  # and before which the platform is not tried again
+        self.delivered = False  # whether the platform has acknowledged something in this wake
+        self.silent = False  # whether the radio was switched off
+        self.psm = False  # whether sleep is PSM: by setting, and where the module has it
+        self.ladder = None
+        self._opened_with = None  # the settings of the session
+        self._mark = 0  # of `kept` as it was written
+        self._talk = 0  # when nothing more is listened to
 
     def run(self) -> None:
         """Walks the table until the power goes; returns only where there is nothing to run on."""
         while self.state != "UNPROVISIONED":
             self.boot.feed()
-            limit = [row[1] for row in STATES if row[0] == self.state][0]
-            self._until = self.clock.now() + 1000 * (limit or 0)
+            self.until = self.clock.now() + 1000 * int(_row(STATES, self.state))
             event = self.step()
-            self.state = [row[2] for row in TABLE if row[0] in (self.state, "*") and row[1] == event][0]
-        self.boot.rest()
-        self.power.doze()
-        _log.error("waiting for /usr/config.json: %s", self.settings.problem)
+            self.state = _row(TABLE, self.state + ", " + event) or _row(TABLE, "*, " + event)
+        self._unprovisioned()
 
     def step(self) -> str:
         """One state; returns its event."""
         try:
             return getattr(self, "_" + self.state.lower())()
         except Fault as fault:
-            self._problem = fault
+            self.problem = fault
             return "fault"
         except OSError as error:  # link/ makes faults of its own: what is left is the flash
             if self.state == "WAKE":
                 raise
-            self._problem = NoFlash("error %d in %s" % (error.args[0], self.state))
+            self.problem = NoFlash("error %d in %s" % (error.args[0], self.state))
             return "fault"
 
     # -- states --------------------------------------------------------------------------------------------------
 
     def _wake(self) -> str:
+        """Settings and what was saved are loaded."""
         directory(STATE)
-        self.health = health.Health(Record(STATE + "/health.rec"))
+        self.journal = Journal(STATE + "/journal", self.clock.now)
+        self.health = health.Health(Record(STATE + "/health.rec"), self.journal)
         self.settings = settings.Settings()
         self.power = power.Power(self.clock)
-        values = self.settings.values
-        if values is None:
+        found = self.settings.values
+        if found is None:
             return "no settings"
         if self.settings.problem:
             self.health.count("config_refused")
+            self.health.note(events.CONFIG_REFUSED)
             _log.error("%s; running on the last good settings", self.settings.problem)
         # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
         start = random_bytes(2, cell.imei())
         first = {"boot": 1, "mid": start[0] << 8 | start[1], "seq": 1}
         self.numbers = Numbers(STATE + "/numbers.rec", {"boot": 1, "mid": 64, "seq": 16}, first)
         self.boots = self.numbers.next("boot")
-        self.outbox = Outbox(STATE + "/outbox", values["outbox.limit"])
+        self.outbox = Outbox(STATE + "/outbox", found["outbox.limit"])
         self.readings = readings.Readings(Record(STATE + "/readings.rec"), self.health)
-        self.commands = commands.Commands(Record(STATE + "/commands.rec"), self.outbox, self.health, self._stamp)
+        self.commands = commands.Commands(
+            Record(STATE + "/commands.rec"), self.outbox, self.health, self.stamp, found["downlink.mode"] == "buffer"
+        )
         self._saved = Record(STATE + "/session.rec")
-        self._state = self._saved.load() or {}
-        self._gap = self._state.get("gap", 0)  # ms after which the platform was seen to send a command
+        self.kept = self._saved.load() or {}
+        self._gap = self.kept.get("gap", 0)  # ms after which the platform was seen to send a command
+        self.device = values.Device(self.settings, self.health, self.clock, self.kept.get("server", {}))
+        self.psm = found["power.mode"] == "psm" and self.power.has_psm()
+        self.health.note(events.BOOT, self.health.reason)
         _log.info("boot %d: %s", self.boots, self.health.reason_text())
+        unfinished = self.boots - 1 - max(self.health.boot, self.kept.get("boot", 0))
+        if unfinished > 1 and self.health.reason in _UNASKED:
+            from device import trouble
+
+            trouble.guard(self, unfinished)
+        if found["power.mode"] == "psm" and not self.psm:
+            self.health.note(events.LACKS, 1)
+            _log.warning("this module has no PSM: light sleep between wakes")
         return "ready"
 
     def _sample(self) -> str:
-        self._sampled = self.clock.now()
+        """Readings that are due go into the outbox."""
         self.power.hold()
-        now = self._take_readings()
         interval = self.settings.values["report.interval"]
-        self._tried = {}
-        upkeep = self.commands.waiting() or self._expires() < now + 2 * interval
-        if self.clock.now() < self._quiet:
+        self._keep_schedule(interval)
+        now = self._take_readings()
+        self.tried = {}
+        upkeep = self.commands.waiting() or orders.pending or self._expires() < now + 2 * interval
+        if self.clock.now() < self.quiet:
             return "nothing to do"
-        if now and now < self.health.not_before <= now + 2 * _LONGEST:  # beyond: the clock was wrong when it was set
+        if now and now < self.health.not_before <= now + _FUTURE:
             return "nothing to do"
-        if not self.outbox.waiting and not upkeep:
+        if not self.outbox.waiting and not upkeep and not self.lacks_session():
             return "nothing to do"
-        self.settings.begin()
+        if self.settings.begin():
+            self.health.note(events.TAKEN_BACK)
         return "something to do"
 
     def _attach(self) -> str:
-        values = self.settings.values
-        self._silent = False
-        address = attach.attach(values["link.attach_timeout"], self.clock)
+        """SIM, registration, data call, clock; recovered step by step where it does not come."""
+        found = self.settings.values
+        self.silent = False
+        self.ladder = None
+        start = self.clock.now()
+        address = attach.attach(found["link.attach_timeout"], self.clock, self._recover)
+        if self.clock.now() - start > 1000:
+            self.health.note(events.ATTACHED, (self.clock.now() - start) // 100)
         now = self.clock.unix()
         if now:
             self.readings.settle(now)
         self._take_readings()  # what has no value before the network is there: signal, cell
-        facts = {
-            "imei": cell.imei(),
-            "lifetime": values["lwm2m.lifetime"],
-            "binding": "UQ" if values["power.mode"] == "psm" else "U",
-            "address": address,
-        }
-        if not facts["imei"]:
-            raise NoModem("no IMEI")
-        imsi = cell.imsi()
-        serving = cell.serving()
-        _log.info("IMEI %s, IMSI %s, ICCID %s", facts["imei"], imsi, cell.iccid())
-        _log.info("address %s, cell %s", address, "unknown" if serving is None else "%x" % serving["cid"])
-        if values["power.mode"] == "psm":
-            self._asked = self.power.ask(values["report.interval"], values["power.active"])
-        name = lwm2m.endpoint(values["lwm2m.endpoint"], facts["imei"], imsi)
-        jitter = 256 + (random_bytes(1, facts["imei"])[0] >> 1)
-        self._close()
         self._talk = self.clock.now() + _TALK_LIMIT
-        self._session = lwm2m.Session(
-            values, self._state.get("session", {}), name, self.clock, self.numbers, jitter,
-            health.Values(facts, self.health, self.clock).value, self.commands.keep,
+        if self.psm:
+            left = found["report.interval"] - (self.clock.now() - self.sampled) // 1000
+            # A new request is a new negotiation: one that differs by what this wake has taken so far is none.
+            on_time = left > found["report.interval"] * 9 // 10
+            self.asked = self.power.ask(found["report.interval"] if on_time else max(60, left), found["power.active"])
+        if self.session is not None and self._opened_with is found and address == self.device.address:
+            return "attached"
+        self.remember()
+        self.close()
+        if found["link.dns"]:
+            attach.use_dns(found["link.dns"])
+        self._introduce(address)
+        jitter = 256 + (random_bytes(1, self.device.imei)[0] >> 1)
+        self._opened_with = found
+        self.session = lwm2m.Session(
+            found, self.kept.get("session", {}), self.clock, self.numbers, jitter, self.device, self.commands.keep,
+            self.health.note,
         )  # fmt: skip
         return "attached"
 
     def _open(self) -> str:
-        self._session.open(self._until)
-        _log.info("session %s", "resumed" if self._session.resumed else "registered")
+        """The session resumes or registers, or was kept."""
+        self.session.open(self.until)
+        how = events.DIRECT if self.session.direct else events.RESUMED if self.session.resumed else events.REGISTERED
+        self.health.note(how)
+        _log.info("session %s", "kept" if self.session.direct else "resumed" if self.session.resumed else "registered")
         # The registration is worth more than anything later in this wake: without it the next wake registers anew.
-        self._save_session()
+        self.save_session()
         self.power.arm()
-        self._heard = self.clock.now()
+        self.heard = self.clock.now()
         return "open"
 
     def _deliver(self) -> str:
+        """One command runs and leaves its answer, or one batch goes up, consumed once acknowledged."""
         if self.commands.waiting() and self.commands.run():
             return "more"
-        batch, payload = self._batch()
+        batch, payload = uplink.batch(self)
         if not batch:
             return "empty"
-        if self.clock.now() - self._heard > _NAT_IDLE:
+        if self.clock.now() - self.heard > _NAT_IDLE:
             return "unheard of"
-        if self._session.send(payload, self._until) == ACKNOWLEDGED:
-            self.outbox.consume(batch)
-            _log.info("acknowledged: id %s", _span(batch[0][0], batch[-1][0]))
+        acknowledged = self.session.send(payload, self.until) == ACKNOWLEDGED
+        self.outbox.consume(batch)
+        self.health.note(events.ACKNOWLEDGED if acknowledged else events.HANDED_OVER, len(batch))
+        _log.info("%s: id %s", "acknowledged" if acknowledged else "handed over", uplink.span(batch))
+        if acknowledged:
             self.health.well()
-            self.settings.keep()
-            self._delivered = True
-        self._heard = self.clock.now()
+            if self.settings.keep():
+                self.health.note(events.KEPT)
+            self.delivered = True
+        self.heard = self.clock.now()
         return "more" if self.outbox.waiting else "empty"
 
     def _listen(self) -> str:
+        """What else the platform is to know goes up; commands come down and are stored."""
         start = self.clock.now()
         if start >= self._talk:
             self.health.count("listen_cut")
             return "quiet"
-        window = max(self.settings.values["listen.window"], min(2 * self._gap, _LISTEN_LIMIT))
-        downlink = self._session.receive(min(start + window, self._until))
+        found = self.settings.values
+        if self.session.due(found):
+            self.session.settle(self.until, found)
+            start = self.clock.now()
+        window = max(found["listen.window"], min(2 * self._gap, _LISTEN_LIMIT))
+        downlink = self.session.receive(min(start + window, self.until))
         if downlink is None:
-            return "quiet"
+            return "more" if self.session.due(self.settings.values) else "quiet"
+        self.heard = self.clock.now()
         # The window follows what the platform was seen to need, and forgets slowly.
-        self._gap = max(self.clock.now() - start, self._gap * 7 // 8)
+        self._gap = max(self.heard - start, self._gap * 7 // 8)
         return "commands" if self.commands.waiting() else "more"
 
     def _release(self) -> str:
-        self._save_session()
+        """Orders, then the radio connection is released; what still comes down before that is stored."""
+        if orders.pending:
+            self._leave()
+        self.save_session()
         # Whether the module releases the connection while a wakelock is held is not known, so it is not held.
-        self.health.save()
         self.power.doze()
         tries = self.power.release(self._pause)
         if tries < 0:
             self.power.hold()
             return "commands" if self.commands.waiting() else "more"
-        self._close()
-        if not tries:
-            self.health.count("release_unseen")
+        self.health.note(events.RELEASED if tries else events.UNRELEASED, tries)
+        if self.psm:
+            self.close()
+        if orders.take(orders.REBOOT):
+            rest.restart(self, events.REBOOT_ASKED)
         return "released"
 
     def _fault(self) -> str:
-        fault = self._problem
-        self.health.faulted(fault)
-        tried = self._tried.get(fault.code, 0)
-        self._tried[fault.code] = tried + 1
-        if tried < _TRIES and self._session is not None:
-            if fault.action == RETRY:
-                return "retry"
-            if fault.action == REATTACH:
-                return "attach again"
-        return "give up"
+        """What went wrong is counted and classed."""
+        from device import trouble
+
+        return trouble.fault(self)
 
     def _back_off(self) -> str:
-        wait = min(_LONGEST, _BACK_OFF << min(self.health.in_a_row - 1, 10))
-        if self._problem.action == WAIT:
-            wait = _LONGEST
-        # Up to a quarter more: a fleet must not come back at once.
-        wait = wait * (256 + (random_bytes(1, cell.imei())[0] >> 2)) >> 8
-        self._quiet = self.clock.now() + 1000 * wait
-        now = self.clock.unix()
-        self.health.not_before = now + wait if now else 0
-        self._save_session()
-        self._close()
-        if isinstance(self._problem, (NoSim, NotRegistered)):
-            attach.off()
-            self._silent = True
-        return "put off"
+        """The next try is put off, longer each time; the module may restart first."""
+        from device import trouble
+
+        return trouble.back_off(self)
 
     def _sleep(self) -> str:
-        if self._delivered:  # a tree that fails after it has reported is not good, or it would do so for ever
-            self._delivered = False
-            self.boot.confirm()
-        values = self.settings.values
+        """PSM, or light sleep until the next wake; with a kept session commands are heard meanwhile."""
+        return rest.sleep(self)
+
+    def _unprovisioned(self) -> None:
+        """No usable settings: waits for config.json with the REPL open."""
+        self.boot.rest()
         self.power.doze()
-        psm = values["power.mode"] == "psm" and not self._silent
-        grant = self._granted() if psm else None
-        self.health.save()
-        if psm:
-            self._power_down(grant, values["power.active"])
-        # Wakes are an interval apart as they are from PSM, whatever is due then and whatever the time of day says. Only
-        # what waits for a back-off to end need not wait longer.
-        until = self._sampled + 1000 * values["report.interval"]
-        if self.outbox.waiting and self._sampled < self._quiet < until:
-            until = self._quiet
-        left = until - self.clock.now()
-        while left > 0:
-            self.boot.feed()
-            self.clock.sleep(min(left, 1000 * _NAP))
-            left = until - self.clock.now()
-        return "woke without a boot"
+        _log.error("waiting for /usr/config.json: %s", self.settings.problem)
 
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _introduce(self, address: str) -> None:
+        """Who and where we are, before a session is made."""
+        device = self.device
+        device.imei, device.address = cell.imei(), address
+        if not device.imei:
+            raise NoModem("no IMEI")
+        device.binding = "UQ" if self.psm else "U"
+        imsi = cell.imsi()
+        device.endpoint = lwm2m.endpoint(self.settings.values["lwm2m.endpoint"], device.imei, imsi)
+        serving = cell.serving()
+        if serving is not None:
+            device.cell = serving["cid"]
+        _log.info("IMEI %s, IMSI %s, ICCID %s", device.imei, imsi, cell.iccid())
+        _log.info("address %s, cell %s", address, "unknown" if serving is None else "%x" % serving["cid"])
+
+    def _recover(self, stage: int, part: int) -> bool:
+        """What attach asks when the link does not come."""
+        from device import trouble
+
+        return trouble.recover(self, stage, part)
+
+    def _leave(self) -> None:
+        """Ends the registration where that was ordered."""
+        disabled = orders.take(orders.DISABLE)
+        if orders.take(orders.LEAVE) or disabled:
+            self.session.deregister(self.until)
+        if disabled:
+            wait = min(self.device.server.get("off", 86400), 86400)
+            self.quiet = self.clock.now() + 1000 * wait
+            now = self.clock.unix()
+            self.health.not_before = now + wait if now else 0
 
     def _pause(self, wait: int) -> bool:
         """Waits so many ms; True where a downlink came. A command that was lost is sent again after the listening
         window (2-3 s, RFC 7252 §4.8), while the connection is still up: that time on the radio is paid for, so the
         window does not grow by it."""
-        if self._session is not None and self.clock.now() < self._talk:
+        if self.session is not None and self.clock.now() < self._talk:
             try:
-                return self._session.receive(self.clock.now() + wait) is not None
-            except NoPath:  # nothing is to be sent any more
-                self._close()
+                return self.session.receive(self.clock.now() + wait) is not None
+            except Fault:  # nothing is to be sent any more
+                self.close()
         self.clock.sleep(wait)
         return False
 
+    def _keep_schedule(self, interval: int) -> None:
+        """Wakes are an interval apart, whatever comes in between: a try after a back-off, a sign of life, a restart."""
+        now, unix, last = self.clock.now(), self.clock.unix(), self.readings.last()
+        since = unix - last if unix and last else (now - self.sampled) // 1000 if self.sampled else interval
+        early = 0 <= since < interval - interval // 10
+        self.sampled = now - 1000 * since if early else now
+
     def _take_readings(self) -> int:
         """Takes what is due; returns the time, 0 while unknown."""
-        now, stamp = self._stamp()
+        now, stamp = self.stamp()
         due = self.readings.due(now, stamp["u"], self.settings.values["report.interval"])
         if due:
             count = self.readings.take(due, now, stamp, self.outbox)
             _log.info("readings due: %d, entries: %d, waiting: %d", len(due), count, self.outbox.waiting)
         return now
 
-    def _granted(self):
-        """The timers of PSM as granted, or None; what differs from what was asked for is said."""
-        grant = self.power.read_grant()
-        if grant is None:
-            if attach.address():
-                self.health.count("psm_refused")
-        elif self._asked and grant[0] != self._asked[0]:
-            _log.warning("T3412 asked %d s, granted %d s", self._asked[0], grant[0])
-            if grant[0] > self._asked[0]:  # reports come later than they were meant to
-                self.health.count("psm_longer")
-        return grant
-
-    def _power_down(self, grant, active: int) -> None:
-        """Lets PSM take the power; returns only where it did not."""
-        wait = (grant[1] if grant else active) + _PSM_GRACE
-        while wait > 0:
-            self.boot.feed()
-            self.clock.sleep(min(wait, _NAP) * 1000)
-            wait -= _NAP
-        if grant is not None:
-            self.health.count("psm_vetoed")  # granted, yet we are awake: USB, a wakelock, a busy thread
-
-    def _batch(self):
-        """([(id,), ...], payload) of the next uplink: as many of the oldest entries as fit, an array where there are
-        several."""
-        now, stamp = self._stamp()
-        # An entry on flash takes about 3/2 of its payload: no more are read than could fit.
-        batch = self.outbox.batch(self.settings.values["report.batch"], 2 * PAYLOAD_LIMIT)
-        if not batch:
-            return batch, b""
-        parts, total = [], 1
-        for number, entry in batch:
-            when = entry["t"]
-            if not when and now and entry.get("b") == self.boots:
-                when = now - (stamp["u"] - entry["u"]) // 1000  # taken in this wake, before the network told the time
-            part = readings.payload(number, entry, when).encode()
-            if parts and total + len(part) + 1 > PAYLOAD_LIMIT:
-                break
-            parts.append(part)
-            total += len(part) + 1
-        batch = [row[:1] for row in batch[: len(parts)]]  # the ids: the entries are not needed any more
-        return batch, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]"
-
-    def _stamp(self):
+    def stamp(self):
         """(Unix time or 0, what tells the time later where it is 0)."""
         return self.clock.unix(), {"b": self.boots, "u": self.clock.now()}
 
     def _expires(self) -> int:
-        saved = self._state.get("session", {})
-        return saved["at"] + saved["lt"] if saved else 0
+        saved = self.kept.get("session", {})
+        return saved["at"] + saved["lt"] if saved.get("loc") else 0
 
-    def _save_session(self) -> None:
-        if self._session is not None:
-            state = {"session": self._session.saved(), "gap": self._gap}
-            if state != self._state:
-                self.health.write(self._saved, state, "session")
-                self._state = state
+    def lacks_session(self) -> bool:
+        """No session, where one should be kept: in light sleep the platform is to reach us at any time."""
+        return self.session is None and not self.psm
 
-    def _close(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None  # type: ignore[assignment]
+    def remember(self) -> None:
+        """What the next session needs, in `kept`."""
+        if self.session is not None:
+            self.kept = {
+                "session": self.session.saved(), "gap": self._gap, "server": self.device.server, "boot": self.boots,
+            }  # fmt: skip
+
+    def save_session(self) -> None:
+        """`kept`, for the next power-on, where it has changed. In light sleep a later sign of life alone is written
+        only when a quarter of the lifetime has gone: signs of life may be frequent, flash wears."""
+        self.remember()
+        state = dict(self.kept)
+        if state and not self.psm:
+            state["session"] = dict(state["session"])
+            state["session"]["at"] //= 1 + state["session"]["lt"] // 4
+        mark = crc32(ujson.dumps(state).encode())
+        if state and mark != self._mark:
+            self.health.write(self._saved, self.kept, "session")
+            self._mark = mark
+
+    def close(self) -> None:
+        """Ends the session's socket; what it has learned is in `kept` as far as `save_session` was called."""
+        if self.session is not None:
+            strangers = self.session.strangers()
+            if strangers:
+                self.health.note(events.STRANGERS, strangers)
+            self.session.close()
+            self.session = None  # type: ignore[assignment]
 
 
-def _span(first: int, last: int) -> str:
-    return str(first) if first == last else "%d to %d" % (first, last)
+def _row(table: str, key: str) -> str:
+    """What a table says of a key, "" where it says nothing."""
+    key = "\n" + key + ": "
+    at = table.find(key) + len(key)
+    return "" if at < len(key) else table[at : table.find("\n", at)]
 
 
 def main(boot) -> None:

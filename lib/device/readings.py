@@ -77,7 +77,8 @@ class Readings:
     def __init__(self, record, health) -> None:
         self._record = record
         self._health = health
-        self._last = record.load() or {}
+        saved = record.load() or {}
+        self._last = {key: saved[key] for key in saved if whole(saved[key])}
         self._up = {}  # {key: ms since power-on} of those taken in this power-on
 
     def due(self, now: int, up: int, interval: int) -> list:
@@ -96,6 +97,10 @@ class Readings:
             if late:
                 out.append(index)
         return out
+
+    def last(self) -> int:
+        """Unix time at which something was last taken, 0 while unknown."""
+        return max(self._last.values()) if self._last else 0
 
     def take(self, indices: list, now: int, stamp: dict, outbox) -> int:
         """Takes these readings and stores them, one entry per service where they fit; returns the number of entries.

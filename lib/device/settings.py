@@ -1,37 +1,21 @@
-"""The settings: one table (name, type, unit, range, default, what it does), checked before anything is used.
+"""The settings in force: loaded at power-on, changed on trial. The table they are held to is settings_table.py.
 
 `/usr/config.json` is one flat object {"name": value}. When it is broken, one message names key, value and range, and
 the device runs on the last good settings; without any it waits to be provisioned. A setting changed by a command is on
 trial: used at once, kept once an uplink under it was acknowledged, taken back after two wakes without one.
 """
 
-import ujson
+import usys
 from micropython import const
 
-from store.record import Record, crc32
+from store.record import Record, crc32, shaped
 
 CONFIG = "/usr/config.json"
 _STATE = "/usr/state/"
 _TRIAL_WAKES = const(2)
 _LONGEST = const(4096)  # bytes of config.json
-
-# [name, type, unit, lowest or choices, highest, default, what it does]. No default: the setting is required.
-TABLE = [
-    ["server.host", "text", "", 1, 253, None, "address or name of the platform's LwM2M service, e.g. lwm2m.ctwing.cn"],
-    ["server.port", "int", "", 1, 65535, 5683, "its UDP port"],
-    ["lwm2m.endpoint", "choice", "", ("imei", "urn:imei", "urn:imei-imsi"), None, "imei", "endpoint's format"],
-    ["lwm2m.lifetime", "int", "s", 300, 86400, 86400, "how long the platform waits for a sign of life"],
-    ["lwm2m.ack_timeout", "int", "ms", 500, 10000, 2000, "CoAP ACK_TIMEOUT: wait before the first retransmission"],
-    ["lwm2m.retries", "int", "", 0, 8, 4, "CoAP MAX_RETRANSMIT"],
-    ["report.interval", "int", "s", 60, 1116000, 21600, "time between wakes; rounded up to what T3412 can say"],
-    ["report.batch", "int", "", 1, 16, 4, "most entries of the outbox in one uplink; 512 bytes bound it as well"],
-    ["outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"],
-    ["listen.window", "int", "ms", 200, 10000, 2000, "how long to wait for commands after the last message"],
-    ["link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"],
-    ["power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: power down between wakes; sleep: light sleep"],
-    ["power.active", "int", "s", 2, 11160, 2, "T3324: how long the network may still reach us before PSM"],
-]  # type: list  # fmt: skip
-
+# Of the table: settings saved under it need no check. A test compares; write there what it says.
+TABLE_MARK = const(0x16726B74)
 
 _current = []  # the one Settings of this boot
 
@@ -40,56 +24,19 @@ class BadSetting(ValueError):
     """A setting is unknown, missing, of the wrong type or out of range. The text names key, value and range."""
 
 
-def defaults() -> dict:
-    """{name: default} of every setting that has one."""
-    return {row[0]: row[5] for row in TABLE if row[5] is not None}
+def change(name: str, value) -> None:
+    """For app.py: changes one setting on trial. Raises BadSetting and changes nothing when it is not allowed."""
+    _current[0].change(name, value)
 
 
 def check(name: str, value):
     """Raises BadSetting unless `value` is allowed for `name`; returns it."""
-    for row in TABLE:
-        if row[0] == name:
-            break
-    else:
-        raise BadSetting("%s: there is no such setting" % name[:40])
-    kind, unit, low, high = row[1:5]
-    if kind == "choice":
-        good, wanted = value in low, "one of " + ", ".join(low)
-    elif kind == "text":
-        good = isinstance(value, str) and low <= len(value.encode()) <= high
-        wanted = "text of %d-%d bytes" % (low, high)
-    else:
-        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        wanted = "a whole number %d-%d%s" % (low, high, " " + unit if unit else "")
-    if not good:
-        raise BadSetting("%s: %s is not allowed; give %s" % (name, _short(value), wanted))
-    return value
+    from device import settings_table
 
-
-def parse(text) -> dict:
-    """All settings from a config file's bytes, None where there is no file; defaults filled in. Raises BadSetting."""
-    if text is None:
-        raise BadSetting("config.json: missing")
-    if len(text) > _LONGEST:
-        raise BadSetting("config.json: longer than %d bytes" % _LONGEST)
     try:
-        given = ujson.loads(text)
-    except (ValueError, RuntimeError):  # RuntimeError: nested too deep
-        raise BadSetting("config.json: not valid JSON")
-    if not isinstance(given, dict):
-        raise BadSetting("config.json: not an object of settings")
-    values = defaults()
-    for name in sorted(given):
-        values[name] = check(name, given[name])
-    problem = _missing(values)
-    if problem:
-        raise BadSetting(problem)
-    return values
-
-
-def change(name: str, value) -> None:
-    """For app.py: changes one setting on trial. Raises BadSetting and changes nothing when it is not allowed."""
-    _current[0].change(name, value)
+        return settings_table.check(name, value)
+    finally:
+        _unload()
 
 
 class Settings:
@@ -117,61 +64,79 @@ class Settings:
         trial[name] = check(name, value)
         self._save_trial(trial, 0)
 
-    def begin(self) -> None:
+    def begin(self) -> bool:
         """The platform is about to be reached under the present settings. Counted while something is on trial; what had
-        its wakes goes back."""
+        its wakes goes back: True then."""
+        back = False
         if self.on_trial and self._wakes >= _TRIAL_WAKES:
             self._trial.remove()
             self.on_trial = {}
             self.values = self._base
+            back = True
         elif self.on_trial:
             self._save_trial(self.on_trial, self._wakes + 1)
         self._begun = self.on_trial
+        return back
 
-    def keep(self) -> None:
-        """An uplink was acknowledged: what was on trial when the wake began stays. What was changed since has not been
-        tried: the session still runs as it was opened."""
+    def keep(self) -> bool:
+        """An uplink was acknowledged: what was on trial when the wake began stays; True then. What was changed since
+        has not been tried: the session still runs as it was opened."""
         if self.on_trial and self.on_trial is self._begun:
-            self._good.save({"config": self._mark, "values": self.values})
+            self._save(self.values)
             self._trial.remove()
             self.on_trial = {}
             self._base = self.values
+            return True
+        return False
 
     def _load(self):
-        good = self._good.load()
+        good = shaped(self._good.load(), {"config": "", "values": {}, "table": -1})
         text = _read()
         # The mark tells whether the file was changed since: a change by command outlives the file it changed.
         mark = "" if text is None else "%d.%08x" % (len(text), crc32(text))
-        if good is not None and good["config"] == mark:
+        if good["values"] and good["config"] == mark:
             self._mark = mark
         else:
-            try:
-                values = parse(text)
-            except BadSetting as error:
-                self.problem = str(error)
-            else:
+            values = self._parse(text)
+            if values is not None:
                 self._mark = mark
                 try:
-                    self._good.save({"config": mark, "values": values})
+                    self._save(values)
                 except OSError as error:  # they are good, only not kept for the day the file is broken
                     self.problem = "config.json: not saved as the last good one: error %d" % error.args[0]
                 return values
-        if good is None:
+        if not good["values"]:
             return None
         self._mark = good["config"]
-        # Another version of this tree may have saved them: what it lacked has its default, what is no more is left out.
-        values = defaults()
-        for name in good["values"]:
-            try:
-                values[name] = check(name, good["values"][name])
-            except BadSetting:
-                continue
-        return None if _missing(values) else values
+        if good["table"] == TABLE_MARK:
+            return good["values"]
+        from device import settings_table  # another version of this tree may have saved them
+
+        try:
+            return settings_table.known(good["values"])
+        finally:
+            _unload()
+
+    def _parse(self, text):
+        """The settings of a config.json, None where it is broken: `problem` says how."""
+        from device import settings_table
+
+        try:
+            return settings_table.parse(text)
+        except BadSetting as error:
+            self.problem = str(error)
+            return None
+        finally:
+            _unload()
+
+    def _save(self, values: dict) -> None:
+        self._good.save({"config": self._mark, "values": values, "table": TABLE_MARK})
 
     def _resume_trial(self) -> None:
         trial = self._trial.load()
         if trial is None:
             return
+        trial = shaped(trial, {"set": {}, "wakes": 0, "config": "-"})
         if trial["config"] == self._mark:
             try:
                 for name in trial["set"]:
@@ -202,14 +167,9 @@ def _read():
         return None
 
 
-def _missing(values: dict) -> str:
-    """The first required setting that has no value, as a message, or ""."""
-    for row in TABLE:
-        if row[0] not in values:
-            return "%s: missing; %s" % (row[0], row[6])
-    return ""
+def _unload() -> None:
+    """Frees the table: 7 KB of heap that are seldom needed."""
+    del usys.modules["device.settings_table"]
+    import device
 
-
-def _short(value) -> str:
-    text = ujson.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    del device.settings_table

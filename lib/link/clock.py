@@ -29,6 +29,10 @@ class Clock:
         seconds = utime.mktime(utime.localtime()) + (8 - utime.getTimeZone()) * 3600
         return seconds if seconds > _PLAUSIBLE else 0
 
+    def offset(self) -> str:
+        """The zone that is set, as LwM2M writes it: "+08:00"."""
+        return "%+03d:00" % utime.getTimeZone()
+
     def sleep(self, milliseconds: int) -> None:
         """Waits; callbacks run meanwhile."""
         if milliseconds > 0:

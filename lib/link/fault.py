@@ -11,46 +11,44 @@ WAIT = const(4)  # only a person can mend it: one try per longest back-off
 
 
 class Fault(Exception):
-    """Base of all. `code` is stable and appears in health and results; `hint` says what to check; `action` what the
-    cycle does. The text given when it is raised says what was seen; it never holds a secret."""
+    """Base of all. `code` is stable and appears in health and results; `action` is what the cycle does. The text given
+    when it is raised says what was seen; it never holds a secret."""
 
     code = 1
-    hint = "Unexpected; the text says what was seen."
     action = BACK_OFF
+
+    def hint(self) -> str:
+        """What a person should check. The texts are loaded when one is said (link/hints.py)."""
+        from link.hints import HINTS
+
+        return HINTS[self.code]
 
 
 class NoSim(Fault):
     code = 11
-    hint = "No usable SIM: seated? contacts? locked by a PIN? (AT+CPIN?)"
     action = WAIT
 
 
 class NotRegistered(Fault):
     code = 12
-    hint = "No registration: antenna, coverage, data subscription, IMEI-bound SIM? (AT+CEREG?, AT+QENG)"
 
 
 class NoPdp(Fault):
     code = 13
-    hint = "Registered but no data call: APN, data volume used up, SIM restrictions? (AT+CGPADDR)"
 
 
 class NoName(Fault):
     code = 14
-    hint = "The server's name does not resolve: right name? DNS server? (AT+QIDNSCFG) address of the APN's IP version?"
 
 
 class NoPath(Fault):
     code = 15
-    hint = "The socket died: the address changed or the data call dropped."
     action = REATTACH
 
 
 class NoFlash(Fault):
     code = 17
-    hint = "The flash refuses to write: is it full, or worn out? (uos.statvfs('/usr'))"
 
 
 class NoModem(Fault):
     code = 16
-    hint = "An AT command found no answer; the text names it."

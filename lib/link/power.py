@@ -22,14 +22,16 @@ class Power:
         self.granted = None  # type: tuple | None
         self.released = None
 
+    def has_psm(self) -> bool:
+        """Whether this module can power down in PSM at all: some families cannot (quecpython.md §0)."""
+        return hasattr(pm, "set_psm_time")
+
     def ask(self, interval: int, active: int):
         """Asks for PSM with a periodic update (T3412) after `interval` s and an active time (T3324) of `active` s.
-        Returns the (T3412 s, T3324 s) asked for, rounded up to what the timers can say, or None where the module has no
-        PSM.
+        Returns the (T3412 s, T3324 s) asked for, rounded up to what the timers can say, or None where the modem
+        refuses.
 
         Setting writes the modem's NV memory (quecpython.md §4.2), so it is done only where it differs."""
-        if not hasattr(pm, "set_psm_time"):
-            return None
         tau = gprs_timer.encode(gprs_timer.T3412_UNITS, interval)
         act = gprs_timer.encode(gprs_timer.T3324_UNITS, active)
         wanted = [1, tau[0], tau[1], act[0], act[1]]
@@ -60,8 +62,10 @@ class Power:
     def arm(self) -> bool:
         """Arms enhanced sleep before the last datagram: 1 s after the last traffic the module asks the network to
         release the connection (`AT+QSCLKEX=1,1,30`, guide §6.1). It needs autosleep. False where the module has no such
-        command."""
+        command. Where there is a call for it, that is taken (quecpython.md §4.3)."""
         pm.autosleep(1)
+        if hasattr(pm, "sclkEx_set"):
+            return pm.sclkEx_set(1, 1, 30) == 0
         try:
             at.send("AT+QSCLKEX=1,1,30")
         except NoModem:

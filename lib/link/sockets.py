@@ -7,34 +7,44 @@ from micropython import const
 from link.fault import NoName, NoPath
 
 _SLICE = const(5000)  # ms: usocket rounds longer time-outs to 10, 15 or 20 s (quecpython.md §3.9)
+_LONG = const(20000)  # ms: one of the long time-outs that all images wait out in full
 _LARGEST = const(1280)  # bytes of a datagram; AEP's packets end at 1080 (ctwing.md §2.5)
 _TIMED_OUT = (110, 11)  # S21 raises EAGAIN where S25 raises ETIMEDOUT
 
 
-def resolve(host: str, port: int) -> str:
-    """The first address of `host`; IPv4 is preferred because that is what most APNs give. Raises NoName."""
+def resolve(host: str, port: int, own: str) -> str:
+    """The first address of `host` that can be reached from our own address `own`: an APN may give IPv6 alone (guide
+    FAQ). A literal is taken as it is. Raises NoName."""
+    if ":" in host:
+        return host
+    if not host.strip("0123456789."):
+        if ":" in own:
+            raise NoName(host + ": an IPv4 address, and the APN gives IPv6 alone")
+        return host
     try:
         found = usocket.getaddrinfo(host, port)
     except OSError as error:
         raise NoName("%s: error %d" % (host, error.args[0]))
-    for family in (usocket.AF_INET, usocket.AF_INET6):
-        for entry in found:
-            if entry[0] == family:
-                return entry[4][0]
-    raise NoName(host + ": no address")
+    family = usocket.AF_INET6 if ":" in own else usocket.AF_INET
+    for entry in found:
+        if entry[0] == family:
+            return entry[4][0]
+    raise NoName("%s: no address of IPv%d" % (host, 6 if ":" in own else 4))
 
 
 class Path:
     """A connected UDP socket. Make it only while a data call is up (creation binds it to the PDP's address), and make a
-    new one after NoPath. `clock` is link.clock.Clock."""
+    new one after NoPath. `clock` is link.clock.Clock; `received` counts datagrams of the peer, `strangers` those of
+    anybody else: whether the firmware's `connect` keeps them out is not known, so they are dropped here."""
 
     def __init__(self, address: str, port: int, clock) -> None:
         self._clock = clock
-        self.sent = 0
+        self._peer = (address, port)
         self.received = 0
-        family = usocket.AF_INET6 if ":" in address else usocket.AF_INET
+        self.strangers = 0
+        self._six = ":" in address
         try:
-            self._socket = usocket.socket(family, usocket.SOCK_DGRAM)
+            self._socket = usocket.socket(usocket.AF_INET6 if self._six else usocket.AF_INET, usocket.SOCK_DGRAM)
         except OSError as error:
             raise NoPath("socket: error %d" % error.args[0])
         try:
@@ -51,7 +61,6 @@ class Path:
             raise NoPath("send: error %d" % error.args[0])
         if count != len(data):
             raise NoPath("send: %d of %d bytes" % (count, len(data)))
-        self.sent += 1
 
     def receive(self, until: int):
         """The next datagram, or None at `until` (clock milliseconds). Raises NoPath.
@@ -62,15 +71,20 @@ class Path:
             left = until - self._clock.now()
             if left <= 0:
                 return None
-            self._socket.settimeout(min(left, _SLICE) / 1000)
+            # A short wait is polled every 100 ms; a long one sleeps in slices of 5 s (quecpython.md §3.9)
+            self._socket.settimeout(_LONG / 1000 if left > 2 * _LONG else min(left, _SLICE) / 1000)
             try:
-                data = self._socket.recv(_LARGEST)
+                # `recvfrom` can say IPv4 senders only (quecpython.md §3.9)
+                data, sender = (self._socket.recv(_LARGEST), None) if self._six else self._socket.recvfrom(_LARGEST)
             except OSError as error:
                 if error.args[0] in _TIMED_OUT:
                     continue
                 raise NoPath("recv: error %d" % error.args[0])
             if not data:
                 raise NoPath("recv: the socket reports closed")
+            if sender is not None and sender != self._peer:
+                self.strangers += 1
+                continue
             self.received += 1
             # S25's recv makes a str of the bytes (quecpython.md §3.9)
             return data.encode() if isinstance(data, str) else bytes(data)

@@ -21,15 +21,19 @@ SILENT = const(7)  # (SILENT, mid): no answer after the last retransmission
 OBSERVED = const(8)  # (OBSERVED, path): the server observes `path`
 WRITTEN = const(9)  # (WRITTEN, payload): a downlink that `keep` accepted
 ASKED = const(10)  # (ASKED, path): any other request, answered
+CANCELLED = const(11)  # (CANCELLED, path): the server observes `path` no more
 
-_OBSERVABLE = (UPLINK, "3/0")
+_OBSERVED = const(7)  # observations beside the uplink's, 8 in all; what is too much is read (RFC 7641 §4.1)
+_TOLD = const(4)  # notifications beside the uplink's that a RST may still be about
+_BLOCK = const(512)  # bytes: a longer notification goes block-wise; not a report, which cannot be read again
 _DOWNLINK_LIMIT = const(1024)  # bytes (ctwing.md §2.5)
 
 
 class Client:
     """`exchange` is a coap.exchange.Exchange, `tree` a m2m.objects.Tree. `keep(payload)` stores a downlink durably
     before it is acknowledged, and returns the CoAP code to answer with, 2.04 if it is stored. `location` ("rd/…") and
-    `tokens` ({path: token}) are the registration; a session may restore both."""
+    `tokens` ({path: token}, at most 8) are the registration; `attributes` ({path: {name: number}}, at most 16 paths) is
+    what Write-Attributes has set, and outlives a registration. A session may restore all three."""
 
     def __init__(self, exchange, tree, keep) -> None:
         self.exchange = exchange
@@ -37,6 +41,8 @@ class Client:
         self.keep = keep
         self.location = ""
         self.tokens = {}
+        self.attributes = {}
+        self._told = []  # (mid, path, token), oldest first
         self._doing = 0  # the event our request will end in
         self._asked = -1  # and its message id
 
@@ -62,13 +68,22 @@ class Client:
         """Deregister (§5.3.3)."""
         self._request(DEREGISTERED, m.DELETE, m.path_options(m.URI_PATH, self.location), b"", now, timeout, retries)
 
-    def notify(self, now: int, payload: bytes, sequence: int, confirm: bool = True) -> None:
-        """A report on 19/0/0 (ctwing.md §2.3) under the server's observation; `sequence` is its Observe number, 24 bits
-        and growing (RFC 7641 §4.4). Raises KeyError while the server does not observe it."""
-        options = [(m.OBSERVE, m.uint(sequence & 0xFFFFFF)), (m.CONTENT_FORMAT, m.uint(m.OPAQUE))]
+    def notify(
+        self, now: int, payload: bytes, sequence: int, confirm=True, path=UPLINK, form=m.OPAQUE, timeout=0, retries=-1
+    ) -> int:
+        """A report on 19/0/0 (ctwing.md §2.3), or what `path` reads now, under the server's observation; `sequence` is
+        its Observe number, 24 bits and growing (RFC 7641 §4.4). `timeout` and `retries` as in coap/exchange.py. Returns
+        the message id. Raises KeyError while the server does not observe it."""
+        options = [(m.OBSERVE, m.uint(sequence & 0xFFFFFF)), (m.CONTENT_FORMAT, m.uint(form))]
         mid = self.exchange.next_mid()
-        message = m.Message(m.CON if confirm else m.NON, m.CONTENT, mid, self.tokens[UPLINK], options, payload)
-        self.exchange.send(message, now)
+        if path != UPLINK:
+            if len(payload) > _BLOCK:
+                where = m.path_options(m.URI_PATH, path)
+                options, payload = self.exchange.blockwise().notification(where, now, options, payload)
+            self._told = self._told[1 - _TOLD :] + [(mid, path, self.tokens[path])]
+        message = m.Message(m.CON if confirm else m.NON, m.CONTENT, mid, self.tokens[path], options, payload)
+        self.exchange.send(message, now, timeout, retries)
+        return mid
 
     def receive(self, data: bytes, now: int):
         """Takes a datagram; returns an event or None."""
@@ -80,8 +95,8 @@ class Client:
 
     def _request(self, doing: int, code: int, options: list, payload: bytes, now: int, timeout: int, retries: int):
         mid = self.exchange.next_mid()
-        # One byte of token: an answer is matched by message id as well, and only one request is outstanding.
-        message = m.Message(m.CON, code, mid, bytes([mid & 0xFF]), options, payload)
+        # Both bytes of the message id: a late separate response must not pass for the present one (RFC 7252 §5.3.1).
+        message = m.Message(m.CON, code, mid, bytes([mid >> 8, mid & 0xFF]), options, payload)
         self._doing = doing
         self._asked = mid
         self.exchange.send(message, now, timeout, retries)
@@ -99,6 +114,11 @@ class Client:
         if kind == x.RESET:
             if event[1] == self._asked:
                 return (REFUSED, m.EMPTY)
+            for mid, path, token in self._told:
+                if mid == event[1]:
+                    if self.tokens.get(path) == token:
+                        del self.tokens[path]
+                    return (CANCELLED, path)
             self.tokens.pop(UPLINK, None)
             return (LOST, event[1])
         return (SILENT, event[1])
@@ -125,12 +145,16 @@ class Client:
         path = request.path()
         if request.critical():
             self.exchange.respond(request, m.BAD_OPTION)
-        elif request.code == m.GET:
+        elif request.code == m.GET and (path == UPLINK or request.uint(m.ACCEPT) != m.LINK_FORMAT):
             return self._read(request, path)
-        elif request.code == m.PUT and path == DOWNLINK:
+        elif request.code == m.PUT and path == DOWNLINK and (request.payload or not request.all(m.URI_QUERY)):
             return self._written(request)
+        elif not known(path):
+            self.exchange.respond(request, m.NOT_FOUND)
         else:
-            self.exchange.respond(request, m.METHOD_NOT_ALLOWED if known(path) else m.NOT_FOUND)
+            from m2m.manage import manage
+
+            self.exchange.respond(request, *manage(self.tree, self.attributes, request, path))
         return (ASKED, path)
 
     def _read(self, request, path: str):
@@ -138,12 +162,14 @@ class Client:
         options = [] if form is None else [(m.CONTENT_FORMAT, m.uint(form))]
         observe = request.uint(m.OBSERVE)
         event = (ASKED, path)
-        if code == m.CONTENT and observe == 0 and path in _OBSERVABLE:
+        room = path == UPLINK or len(set(self.tokens) - {UPLINK, path}) < _OBSERVED
+        if code == m.CONTENT and observe == 0 and room:
             self.tokens[path] = request.token
             options.append((m.OBSERVE, b""))
             event = (OBSERVED, path)
         elif observe == 1 and self.tokens.get(path) == request.token:
             del self.tokens[path]
+            event = (CANCELLED, path)
         self.exchange.respond(request, code, options, payload)
         return event
 

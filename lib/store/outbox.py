@@ -5,7 +5,8 @@ Contract: an entry is durable when `put` returns and has an id that never repeat
 are dropped and counted. Delivery is at least once; the id travels along, so that the other side can tell a repeat.
 
 On flash: `<path>.log`, frames appended (length, CRC-32, id, JSON), and `<path>.rec`, where reading begins (`head`) and
-what id comes next. An id is at or above `head`, or consumed.
+what id comes next. An id is at or above `head`, or consumed. The log keeps the last frame that was consumed: it knows
+the last id should the record be damaged.
 """
 
 import ujson
@@ -13,7 +14,7 @@ import uos
 import ustruct
 from micropython import const
 
-from store.record import Record, crc32, discard, replace
+from store.record import Record, crc32, discard, replace, shaped
 
 PAYLOAD_LIMIT = const(512)  # bytes an uplink should not exceed (ctwing.md §2.5); the platform's hard limit is 1024
 
@@ -22,6 +23,7 @@ _HEADER_SIZE = const(10)
 _SHORTEST = const(12)  # bytes of a frame: the header and "{}"
 _BODY_LIMIT = const(1200)  # a longer frame is damage; estimate: a payload's text quoted again, twice as long at most
 _DEAD_LIMIT = const(4096)  # bytes of consumed frames tolerated before the log is rewritten: one littlefs block
+_IDLE_LIMIT = const(512)  # and where nothing waits: what littlefs keeps beside the file's name, cheap to append to
 
 
 class TooLong(ValueError):
@@ -35,10 +37,10 @@ class Outbox:
         self.limit = limit
         self._log = path + ".log"
         self._record = Record(path + ".rec")
-        saved = self._record.load() or {}
-        self._head = saved.get("head", 1)
-        self._next = saved.get("next", 1)
-        self.dropped = saved.get("dropped", 0)
+        saved = shaped(self._record.load(), {"head": 1, "next": 1, "dropped": 0})
+        self._head = saved["head"]
+        self._next = saved["next"]
+        self.dropped = saved["dropped"]
         self._alive = 0  # bytes of waiting entries
         self._dead = 0  # bytes of consumed ones before them
         self.waiting = 0
@@ -56,8 +58,6 @@ class Outbox:
             raise TooLong("payload of %d bytes, at most %d can be sent" % (max(size, len(body)), PAYLOAD_LIMIT))
         number = self._next
         frame = _frame(number, body)
-        if self._alive + len(frame) > self.limit:
-            self._make_room(len(frame))
         if self._ragged:
             self._compact()
         try:
@@ -65,9 +65,12 @@ class Outbox:
                 file.write(frame)
         except OSError:
             self._ragged = (_size(self._log) or 0) != self._alive + self._dead
+            self._next += self._ragged  # it may be there, id and all
             raise
         self._next = number + 1
         self._account(number, len(frame))
+        if self._alive > self.limit:
+            self._make_room(len(frame))
         return number
 
     def batch(self, count: int, limit: int = 0x3FFFFFFF) -> list:
@@ -130,15 +133,16 @@ class Outbox:
                 alive += size
                 count += 1
         self._alive, self._dead, self.waiting = alive, dead, count
-        if not count:
-            discard(self._log)  # after the record: the other way round a cut would free ids that were used
-            self._dead = 0
-        elif self._dead > _DEAD_LIMIT:
-            self._try_compact()
+        if self._dead <= (_DEAD_LIMIT if count else _IDLE_LIMIT) or self._try_compact() or count:
+            return
+        # The flash has no room for it. The log goes, after the record: the other way round a cut would free used ids.
+        discard(self._log)
+        self._dead = 0
 
     def _make_room(self, size: int) -> None:
-        """Drops the oldest entries until `size` bytes fit."""
-        need = self._alive + size - self.limit
+        """Drops the oldest entries for one of `size` bytes that came over the limit. A limit that was lowered is not
+        enforced at one blow: it may be on trial, and what was dropped does not come back."""
+        need = min(self._alive - self.limit, size)
         head = self._head
         frames = self._frames(False)
         for number, length, _ in frames:
@@ -153,20 +157,32 @@ class Outbox:
 
     def _compact(self) -> None:
         aside = self._log + ".new"
+        last = None  # consumed
+        dead = 0
         with open(aside, "wb") as file:
             for number, _, body in self._frames(True):
-                if number >= self._head:
-                    file.write(_frame(number, body))
+                frame = _frame(number, body)
+                if number < self._head:
+                    last = frame
+                    continue
+                if last is not None:
+                    dead = file.write(last)
+                    last = None
+                file.write(frame)
+            if last is not None:
+                dead = file.write(last)
         replace(aside, self._log)
-        self._dead = 0
+        self._dead = dead
         self._ragged = False
 
-    def _try_compact(self) -> None:
-        """Where the flash has no room for it now, a later time will do: nothing depends on it."""
+    def _try_compact(self) -> bool:
+        """False where the flash has no room for it now: a later time will do, nothing depends on it."""
         try:
             self._compact()
         except OSError:
             discard(self._log + ".new")
+            return False
+        return True
 
     def _account(self, number: int, size: int) -> None:
         if number < self._head:

@@ -64,8 +64,7 @@ class Numbers:
     def __init__(self, path: str, blocks: dict, first: dict) -> None:
         self._record = Record(path)
         self._blocks = blocks
-        saved = self._record.load() or first
-        self._next = {name: saved.get(name, first.get(name, 1)) for name in blocks}
+        self._next = shaped(self._record.load(), {name: first.get(name, 1) for name in blocks})
         self._limit = dict(self._next)
 
     def next(self, name: str) -> int:
@@ -77,6 +76,16 @@ class Numbers:
         number = self._next[name]
         self._next[name] = number + 1
         return number
+
+
+def shaped(saved, like: dict) -> dict:
+    """What a record should hold: `like` with the values of `saved` that are of the same types. A record that another
+    version of this tree has written, or nobody we know, must not end a wake."""
+    out = dict(like)
+    for name in like:
+        if saved is not None and type(saved.get(name)) is type(like[name]):
+            out[name] = saved[name]
+    return out
 
 
 def _read(path: str):

@@ -6,6 +6,7 @@ Datagrams take 40 ms each way. What the platform does is in its attributes; None
 import sys
 
 from coap import message as m
+from link.fault import NoName
 
 LATENCY = 40
 
@@ -17,8 +18,10 @@ class Sockets:
     resolved = []
 
     @staticmethod
-    def resolve(host, port):
+    def resolve(host, port, own):
         Sockets.resolved.append((host, port))
+        if Sockets.platform.unnamed:
+            raise NoName(host)
         return "221.229.214.202"
 
     @staticmethod
@@ -50,7 +53,7 @@ def session_file():
 class Path:
     def __init__(self, platform):
         self.platform = platform
-        self.closed = 0
+        self.closed = self.strangers = 0
 
     def send(self, data):
         self.platform.sent.append((self.platform.time, data))
@@ -81,8 +84,13 @@ class Platform:
         self.report = m.ACK  # or m.RST, or None
         self.downlinks = []  # payloads written before the next report is acknowledged
         self.token = b"tokn"
+        self.observes = 0
         self.answers = []  # codes of the device's responses
         self.reports = []
+        self.longest = None  # s: a longer lifetime is refused with 4.00
+        self.strict = False  # reports are answered only after the next Update
+        self.unnamed = False  # its name does not resolve
+        self.noted = []  # what the session told the journal
 
     def now(self):
         return self.time
@@ -94,6 +102,9 @@ class Platform:
         self.numbers[name] += 1
         return self.numbers[name]
 
+    def note(self, code, value=0):
+        self.noted.append((code, value))
+
     def later(self, delay, message):
         self.queue.append((self.time + 2 * LATENCY + delay, len(self.queue) + len(self.sent), m.encode(message)))
 
@@ -102,8 +113,9 @@ class Platform:
         self.later(delay, m.Message(m.CON, m.PUT, mid, b"cmd", options, payload))
 
     def observe(self, delay):
+        self.observes += 1
         options = [(m.OBSERVE, b"")] + m.path_options(m.URI_PATH, "19/0/0")
-        self.later(delay, m.Message(m.CON, m.GET, 5000, self.token, options))
+        self.later(delay, m.Message(m.CON, m.GET, 5000 + self.observes, self.token, options))
 
     def take(self, message):
         if message.is_request():
@@ -113,7 +125,7 @@ class Platform:
             for mid, payload in enumerate(self.downlinks):
                 self.write(payload, 6000 + mid)
             self.downlinks = []
-            if self.report is not None:
+            if self.report is not None and not self.strict:
                 self.later(0, m.Message(self.report, m.EMPTY, message.mid))
         elif message.code != m.EMPTY:
             self.answers.append(message.code)
@@ -121,6 +133,10 @@ class Platform:
     def requested(self, message):
         registering = message.path() == "rd"
         code = self.register if registering else self.update
+        self.strict = False
+        for item in message.all(m.URI_QUERY):
+            if item[:3] == b"lt=" and self.longest and int(item[3:]) > self.longest:
+                code = m.BAD_REQUEST
         if code == m.EMPTY:
             self.later(0, m.Message(m.RST, m.EMPTY, message.mid))
         elif code is not None:

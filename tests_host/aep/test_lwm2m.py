@@ -12,9 +12,23 @@ lwm2m = fake.session_file()
 MINUTE, DAY = 60000, 86400
 SETTINGS = {
     "server.host": "lwm2m.ctwing.cn", "server.port": 5683, "lwm2m.lifetime": DAY, "lwm2m.ack_timeout": 2000,
-    "lwm2m.retries": 4, "power.mode": "psm",
+    "lwm2m.retries": 4, "report.interval": 21600, "report.type": "con", "lwm2m.update": "needed",
 }  # fmt: skip
 TEXTS = {(3, 0): "Quectel"}
+
+
+class Device:
+    """device.values.Device, as far as a session asks it."""
+
+    def __init__(self, endpoint, binding):
+        self.endpoint, self.binding, self.address = endpoint, binding, "100.101.1.2"
+        self.server, self.changes = {}, 0
+
+    def value(self, number, resource):
+        return TEXTS.get((number, resource))
+
+    def state(self, paths):
+        return str(self.changes)
 
 
 class Store:
@@ -26,15 +40,16 @@ class Store:
         return self.verdict
 
 
-def session(platform, saved=None, store=None, name="868543060974334", **changed):
+def session(platform, saved=None, store=None, name="868543060974334", binding="UQ", **changed):
     settings = dict(SETTINGS)
     for key, value in changed.items():
         settings[key.replace("_", ".", 1)] = value
     fake.Sockets.platform = platform
     keep = (store or Store()).keep
-    return lwm2m.Session(
-        settings, saved or {}, name, platform, platform, 320, lambda *path: TEXTS.get(path), keep
-    )  # fmt: skip
+    device = Device(name, binding)
+    made = lwm2m.Session(settings, saved or {}, platform, platform, 320, device, keep, platform.note)
+    made.device = device
+    return made
 
 
 def opened(platform, saved=None, store=None, **changed):
@@ -79,7 +94,7 @@ def test_a_first_wake_registers_and_waits_to_be_observed():
 
 def test_a_device_that_never_sleeps_registers_without_queue_mode():
     platform = fake.Platform()
-    opened(platform, power_mode="awake")
+    opened(platform, binding="U")
     assert b"b=U" in options(platform, 0, m.URI_QUERY)
 
 
@@ -112,17 +127,17 @@ def test_a_changed_lifetime_is_told_by_the_update():
 def test_a_changed_power_mode_is_told_by_the_update_once():
     # Otherwise the platform would go on caching commands for a device that hears it at any time (ctwing.md §2.8)
     platform = fake.Platform()
-    made = opened(platform, saved_by(platform), power_mode="awake")
+    made = opened(platform, saved_by(platform), binding="U")
     assert made.resumed and options(platform, 0, m.URI_QUERY) == [b"b=U"]
     del platform.sent[:]
-    opened(platform, made.saved(), power_mode="awake")
+    opened(platform, made.saved(), binding="U")
     assert options(platform, 0, m.URI_QUERY) == []
 
 
 def test_what_an_older_tree_saved_is_resumed():
     platform = fake.Platform()
     state = saved_by(platform)
-    del state["b"]
+    state = {name: state[name] for name in ("server", "ep", "loc", "tok", "at", "lt")}
     assert opened(platform, state).resumed and options(platform, 0, m.URI_QUERY) == [b"b=UQ"]
 
 
@@ -182,7 +197,7 @@ def test_a_registration_of_another_server_or_endpoint_is_not_resumed():
     assert not session(platform, state, server_host="other.example").resumable()
     assert not session(platform, state, server_port=5684).resumable()
     assert not session(platform, state, name="urn:imei:868543060974334").resumable()
-    assert session(platform, state, name="urn:imei:868543060974334").saved() == {}
+    assert session(platform, state, name="urn:imei:868543060974334").saved()["loc"] == ""
     assert session(platform, state).resumable()
 
 
@@ -212,8 +227,8 @@ def test_refusals_name_their_cause_and_what_to_check():
         platform.register = code
         made = session(platform)
         error = fault(kind, lambda made=made, end=platform.time + 150000: made.open(end))
-        assert m.dotted(code) in str(error) and word in error.hint
-        assert platform.asked() == ["register"] and made.saved() == {}
+        assert m.dotted(code) in str(error) and word in error.hint()
+        assert platform.asked() == ["register"] and made.saved()["loc"] == ""
 
 
 def test_a_reset_register_is_told_at_once():
@@ -253,7 +268,7 @@ def test_a_platform_that_does_not_observe_is_named():
     platform.observe_after = None
     made = session(platform)
     error = fault(s.NotObserved, lambda: made.open(150000))
-    assert "subscri" in error.hint and platform.time < 13000
+    assert "subscri" in error.hint() and platform.time < 13000
 
 
 def test_an_observe_that_overtakes_the_answer_to_register_counts():
@@ -345,6 +360,352 @@ def test_reads_are_answered_while_listening():
     platform.later(1, m.Message(m.CON, m.GET, 7001, b"rd", m.path_options(m.URI_PATH, "5/0/3")))
     assert made.receive(platform.time + 5000) is None
     assert platform.answers[-2:] == [m.CONTENT, m.NOT_FOUND]
+
+
+# short cuts, learned
+
+
+def asleep(platform, seconds):
+    """Time passes in light sleep; the socket stays."""
+    platform.time += 1000 * seconds
+    del platform.sent[:]
+
+
+def test_a_kept_session_reports_without_an_update():
+    # DESIGN §4: two datagrams
+    platform = fake.Platform()
+    made = opened(platform)
+    asleep(platform, 20)
+    made.open(platform.time + MINUTE)
+    assert made.direct and made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
+    assert platform.asked() == ["report"] and made.resumed
+
+
+def test_a_report_that_a_platform_elsewhere_does_not_acknowledge_follows_an_update_after_six_seconds():
+    platform = fake.Platform()
+    made = opened(platform)
+    asleep(platform, 3600)
+    made.open(platform.time + MINUTE)
+    platform.strict = True  # it answers to where the last Update came from
+    began = platform.time
+    assert made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
+    assert platform.asked() == ["report", "report", "update", "report"]
+    assert platform.time - began < 6500
+
+
+def test_a_short_cut_that_keeps_failing_is_tried_rarely_and_one_success_restores_it():
+    learning = lwm2m.Shortcuts({})
+    tried = []
+    for wake in range(200):
+        if learning.worth("x"):
+            tried.append(wake)
+            learning.outcome("x", False)
+    gaps = [tried[at + 1] - tried[at] for at in range(len(tried) - 1)]
+    assert gaps == [1, 2, 4, 8, 16, 32, 64, 64]
+    learning.outcome("x", True)
+    assert [learning.worth("x") for _ in range(3)] == [True] * 3 and learning.learned == {}
+
+
+def test_an_update_that_never_works_is_left_out_most_of_the_time():
+    platform = fake.Platform()
+    state = saved_by(platform)
+    updates = []
+    for _ in range(12):
+        platform.update = m.NOT_FOUND
+        made = opened(platform, state)
+        updates.append("update" in platform.asked())
+        state = made.saved()
+        asleep(platform, 3600)
+    assert updates == [True, True, False, True, False, False, False, True] + [False] * 4
+    assert made.send(b"x", platform.time + MINUTE) == s.ACKNOWLEDGED
+
+
+def test_a_kept_session_is_updated_in_time_before_its_lifetime_ends():
+    platform = fake.Platform()
+    made = opened(platform, report_interval=3600)
+    for _ in range(40):
+        asleep(platform, 3600)
+        made.open(platform.time + MINUTE)
+        assert made.send(b"x", platform.time + MINUTE) == s.ACKNOWLEDGED
+        assert made.expires() - platform.unix() > 3600
+    assert made.direct is False
+
+
+def test_a_sign_of_life_that_is_due_is_an_update():
+    platform = fake.Platform()
+    made = opened(platform)
+    asleep(platform, 10)
+    made.refresh = True
+    made.open(platform.time + MINUTE)
+    assert platform.asked() == ["update"] and not made.direct and not made.refresh
+
+
+# lifetimes and wakes
+
+
+def test_a_daily_meter_registers_on_each_wake_and_asks_once_for_more():
+    # AEP's lifetime ends at 86,400 s (ctwing.md §2.1)
+    platform = fake.Platform()
+    platform.longest = DAY
+    state = {}
+    for day in range(5):
+        made = opened(platform, state, report_interval=DAY)
+        assert platform.asked() == (["register", "register"] if day == 0 else ["register"])
+        assert made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
+        state = made.saved()
+        asleep(platform, DAY)
+    assert made.expires() and state["learn"]["lt"] == 0
+
+
+def test_a_platform_that_takes_a_longer_lifetime_is_spared_the_registrations():
+    platform = fake.Platform()
+    platform.longest = 30 * DAY
+    state = opened(platform, report_interval=DAY).saved()
+    for _ in range(20):
+        asleep(platform, DAY)
+        made = opened(platform, state, report_interval=DAY)
+        assert platform.asked() == ["update"] and options(platform, 0, m.URI_QUERY) == []
+        state = made.saved()
+
+
+def test_a_longer_lifetime_that_is_taken_but_not_kept_is_not_asked_for_again():
+    platform = fake.Platform()
+    platform.longest = 30 * DAY
+    state = opened(platform, report_interval=DAY).saved()
+    asleep(platform, DAY)
+    platform.update = m.NOT_FOUND
+    made = opened(platform, state, report_interval=DAY)
+    assert platform.asked() == ["update", "register"]
+    assert b"lt=86400" in options(platform, 1, m.URI_QUERY) and made.saved()["learn"]["lt"] == 0
+
+
+def test_a_platform_that_says_nothing_to_a_longer_lifetime_is_asked_twice_at_most():
+    platform = fake.Platform()
+    state = {}
+    for _ in range(2):
+        platform.register = None
+        made = session(platform, state, report_interval=DAY)
+        fault(s.Silent, lambda made=made: made.open(platform.time + 150000))
+        state = made.saved()
+    platform.register = m.CREATED
+    del platform.sent[:]
+    opened(platform, state, report_interval=DAY)
+    assert b"lt=86400" in options(platform, 0, m.URI_QUERY)
+
+
+def test_an_hourly_meter_asks_for_no_more_than_is_documented():
+    platform = fake.Platform()
+    opened(platform, report_interval=3600)
+    assert b"lt=86400" in options(platform, 0, m.URI_QUERY) and len(platform.asked()) == 1
+
+
+# what the platform does otherwise
+
+
+def test_an_observe_that_comes_late_is_waited_for_again_before_registering_again():
+    platform = fake.Platform()
+    platform.observe_after = 20000
+    made = session(platform)
+    fault(s.NotObserved, lambda: made.open(150000))
+    made.open(platform.time + 150000)
+    assert platform.asked() == ["register"] and made.send(b"x", platform.time + MINUTE) == s.ACKNOWLEDGED
+
+
+def test_an_observe_that_never_comes_is_asked_for_by_registering_again():
+    platform = fake.Platform()
+    platform.observe_after = None
+    made = session(platform)
+    for _ in range(3):
+        error = fault(s.NotObserved, lambda: made.open(platform.time + 150000))
+    assert platform.asked() == ["register", "register"] and error.action == s.RETRY
+
+
+def test_the_wait_for_a_late_observe_is_learned():
+    platform = fake.Platform()
+    platform.observe_after = 20000
+    made = session(platform)
+    fault(s.NotObserved, lambda: made.open(150000))
+    again = session(platform, made.saved())
+    again.client.location = ""
+    del platform.queue[:]
+    again.open(platform.time + 150000)
+    assert again.send(b"x", platform.time + MINUTE) == s.ACKNOWLEDGED
+
+
+def test_a_new_token_is_used_from_then_on():
+    platform = fake.Platform()
+    made = opened(platform)
+    platform.token = b"new!"
+    platform.observe(0)
+    assert made.receive(platform.time + 1000) is None
+    made.send(b"x", platform.time + MINUTE)
+    assert platform.reports[-1].token == b"new!"
+
+
+def test_a_name_that_does_not_resolve_is_replaced_by_the_address_of_last_time():
+    platform = fake.Platform()
+    state = saved_by(platform)
+    platform.unnamed = True
+    assert opened(platform, state).resumed
+    platform.unnamed = False
+    state["addr"] = ""
+    platform.unnamed = True
+    fault(fake.NoName, lambda: opened(platform, state))
+
+
+def test_an_address_of_the_other_ip_version_is_no_help():
+    platform = fake.Platform()
+    state = saved_by(platform)
+    platform.unnamed = True
+    made = session(platform, state)
+    made.device.address = "240e::1"
+    fault(fake.NoName, lambda: made.open(platform.time + MINUTE))
+
+
+def test_a_flood_ends_the_wake():
+    platform = fake.Platform()
+    made = opened(platform)
+    for n in range(300):
+        platform.later(n, m.Message(m.CON, m.GET, n, b"f", m.path_options(m.URI_PATH, "3/0/0")))
+    error = fault(s.Flooded, lambda: made.receive(platform.time + MINUTE))
+    assert len(platform.answers) < 280 and error.action == s.BACK_OFF
+
+
+# signs of life, reports without confirmation, leaving
+
+
+def test_the_guides_way_updates_after_each_exchange():
+    platform = fake.Platform()
+    made = opened(platform, saved_by(platform), lwm2m_update="each_exchange")
+    values = dict(SETTINGS, **{"lwm2m.update": "each_exchange"})
+    assert not made.due(values)
+    made.send(b"flow", platform.time + MINUTE)
+    assert made.due(values)
+    made.settle(platform.time + MINUTE, values)
+    assert platform.asked() == ["update", "report", "update"] and not made.due(values)
+
+
+def test_an_update_by_order_carries_a_lifetime_that_was_changed():
+    platform = fake.Platform()
+    made = opened(platform)
+    lwm2m.orders.ask(lwm2m.orders.UPDATE)
+    values = dict(SETTINGS, **{"lwm2m.lifetime": 7200})
+    assert made.due(values)
+    made.settle(platform.time + MINUTE, values)
+    assert b"lt=7200" in options(platform, -1, m.URI_QUERY) and made.lifetime() == 7200
+    assert not made.due(values) and not lwm2m.orders.pending
+
+
+def test_an_update_by_order_that_is_refused_means_the_session_is_lost():
+    platform = fake.Platform()
+    made = opened(platform)
+    lwm2m.orders.ask(lwm2m.orders.UPDATE)
+    platform.update = m.NOT_FOUND
+    fault(s.SessionLost, lambda: made.settle(platform.time + MINUTE, SETTINGS))
+
+
+def test_reports_without_confirmation_are_handed_over():
+    # guide §4.1.4.1
+    platform = fake.Platform()
+    made = opened(platform, report_type="non")
+    before = platform.time
+    assert made.send(b"flow", platform.time + MINUTE) == s.HANDED_OVER
+    assert platform.time == before and m.decode(platform.sent[-1][1]).kind == m.NON
+
+
+def test_a_reset_of_a_report_without_confirmation_is_known_at_the_next():
+    platform = fake.Platform()
+    made = opened(platform, report_type="non")
+    made.send(b"flow", platform.time + MINUTE)
+    platform.later(0, m.Message(m.RST, m.EMPTY, m.decode(platform.sent[-1][1]).mid))
+    made.receive(platform.time + 1000)
+    made.open(platform.time + MINUTE)
+    assert platform.asked()[-1] == "register"
+
+
+def test_deregistering_ends_the_registration_whether_it_is_heard_or_not():
+    for answer in (m.DELETED, None):
+        platform = fake.Platform()
+        platform.update = answer
+        made = opened(platform)
+        made.deregister(platform.time + MINUTE)
+        assert m.decode(platform.sent[-1][1]).code == m.DELETE
+        assert made.saved()["loc"] == "" and not made.resumable()
+
+
+# observers of other paths
+
+
+def watched(**changed):
+    """A session whose server observes 3/0."""
+    platform = fake.Platform()
+    made = opened(platform, **changed)
+    platform.later(0, m.Message(m.CON, m.GET, 7000, b"dev", [(m.OBSERVE, b"")] + m.path_options(m.URI_PATH, "3/0")))
+    made.receive(platform.time + 1000)
+    assert not made.due(SETTINGS)  # told by the answer
+    return platform, made
+
+
+def test_an_observer_is_told_a_state_that_changed_once():
+    platform, made = watched()
+    TEXTS[3, 11] = [25]
+    made.device.changes = 1
+    try:
+        assert made.due(SETTINGS)
+        made.settle(platform.time + MINUTE, SETTINGS)
+    finally:
+        del TEXTS[3, 11]
+    told = m.decode(platform.sent[-1][1])
+    assert told.token == b"dev" and told.kind == m.CON and told.uint(m.CONTENT_FORMAT) == m.TLV
+    TEXTS[3, 11] = [25]
+    try:
+        assert not made.due(SETTINGS)
+    finally:
+        del TEXTS[3, 11]
+
+
+def test_an_observer_who_does_not_answer_is_told_at_the_next_wake():
+    platform, made = watched()
+    platform.report = None
+    TEXTS[3, 11] = [25]
+    made.device.changes = 1
+    try:
+        made.settle(platform.time + MINUTE, SETTINGS)
+        assert made.due(SETTINGS)
+        platform.report = m.ACK
+        again = opened(platform, made.saved())
+        again.device.changes = 1
+        assert again.due(SETTINGS)
+        again.settle(platform.time + MINUTE, SETTINGS)
+        assert not again.due(SETTINGS)
+    finally:
+        del TEXTS[3, 11]
+
+
+def test_an_observer_who_resets_is_told_nothing_more_and_reports_go_on():
+    platform, made = watched()
+    platform.report = m.RST
+    made.device.changes = 1
+    TEXTS[3, 11] = [25]
+    try:
+        made.settle(platform.time + MINUTE, SETTINGS)
+    finally:
+        del TEXTS[3, 11]
+    assert sorted(made.client.tokens) == ["19/0/0"]
+    platform.report = m.ACK
+    assert made.send(b"x", platform.time + MINUTE) == s.ACKNOWLEDGED
+
+
+def test_a_longest_period_makes_due_what_has_not_changed():
+    platform, made = watched()
+    options = m.path_options(m.URI_PATH, "3/0") + [(m.URI_QUERY, b"pmax=600")]
+    platform.later(0, m.Message(m.CON, m.PUT, 7001, b"att", options))
+    made.receive(platform.time + 1000)
+    assert platform.answers[-1] == m.CHANGED and not made.due(SETTINGS)
+    platform.time += 600_000
+    assert made.due(SETTINGS)
+    again = opened(platform, made.saved())
+    assert again.due(SETTINGS), "attributes and marks outlive power-off"
 
 
 # the rest

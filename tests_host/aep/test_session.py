@@ -2,7 +2,7 @@
 """The session's errors: one family, each with a number of its own, a hint, and one thing for the cycle to do."""
 
 from aep import session as s
-from link import fault
+from link import fault, hints
 
 
 def family():
@@ -21,9 +21,9 @@ def test_every_error_has_a_number_of_its_own():
 
 
 def test_every_error_has_a_hint_of_its_own():
-    hints = [kind.hint for kind in family()]
-    assert len(set(hints)) == len(hints)
-    for hint in hints:
+    found = [kind().hint() for kind in family()]
+    assert len(set(found)) == len(found) == len(hints.HINTS)
+    for hint in found:
         assert len(hint) > 20
 
 

@@ -212,12 +212,18 @@ def test_no_more_than_32_options_are_kept():
     assert refused("40010001" + "00" * 33)
 
 
+def test_digests_of_contents_that_differ_differ():
+    contents = [b"", b"a", b"b", b"ab", b"ba", bytes(600), bytes(601)]
+    found = [m.digest(data) for data in contents]
+    assert len(set(found)) == 7 and max(found) < 1 << 24 and found == [m.digest(data) for data in contents]
+
+
 # options that must be understood
 
 
 def test_critical_options_that_are_not_understood_are_named():
-    # RFC 7252 §5.4.1; §5.10: If-Match 1, If-None-Match 5, Block2 23 and Block1 27 (RFC 7959) are not understood here
-    for number in (1, 5, 9, 13, 23, 27, 35, 39, 65001):
+    # RFC 7252 §5.4.1; §5.10: If-Match 1, If-None-Match 5 are not understood here; Block2 23, Block1 27 are
+    for number in (1, 5, 9, 13, 35, 39, 65001):
         assert m.Message(m.CON, m.GET, 1, b"", [(m.URI_PATH, b"3"), (number, b"")]).critical() == number
 
 
@@ -228,14 +234,14 @@ def test_elective_and_understood_options_stand_in_nobodys_way():
 
 def test_a_critical_option_that_is_too_long_is_not_understood():
     # RFC 7252 §5.4.3, lengths of §5.10
-    for number, longest in ((3, 255), (7, 2), (11, 255), (15, 255), (17, 2)):
+    for number, longest in ((3, 255), (7, 2), (11, 255), (15, 255), (17, 2), (23, 3), (27, 3)):
         assert m.Message(m.CON, m.GET, 1, b"", [(number, bytes(longest))]).critical() == 0
         assert m.Message(m.CON, m.GET, 1, b"", [(number, bytes(longest + 1))]).critical() == number
 
 
 def test_a_critical_option_repeated_against_its_kind_is_not_understood():
     # RFC 7252 §5.4.5: Uri-Host, Uri-Port and Accept appear once
-    for number in (3, 7, 17):
+    for number in (3, 7, 17, 23, 27):
         assert m.Message(m.CON, m.GET, 1, b"", [(number, b"1"), (number, b"1")]).critical() == number
     for number in (11, 15):
         assert m.Message(m.CON, m.GET, 1, b"", [(number, b"1"), (number, b"1")]).critical() == 0

@@ -23,11 +23,15 @@ class Memory:
 
 
 class Health:
-    """device.health.Health without a log: `counters` and `errors`."""
+    """device.health.Health without a log: `counters`, `errors`, and `noted` events as (code, value)."""
 
     def __init__(self) -> None:
         self.counters: dict[str, int] = {}
         self.errors: list[Exception] = []
+        self.noted: list[tuple[int, int]] = []
+
+    def note(self, code: int, value: int = 0) -> None:
+        self.noted.append((code, value))
 
     def count(self, name: str) -> None:
         self.counters[name] = self.counters.get(name, 0) + 1
@@ -41,6 +45,21 @@ class Health:
             record.save(value)
         except OSError as error:
             self.failed("flash", what, error)
+
+
+class Journal:
+    """store.journal.Journal without flash: what was noted, and (boot, time) of each flush."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[int, int]] = []
+        self.flushed: list[tuple[int, int]] = []
+
+    def note(self, code: int, value: int = 0) -> None:
+        self.noted.append((code, value))
+
+    def flush(self, boot: int, when: int) -> bool:
+        self.flushed.append((boot, when))
+        return True
 
 
 class Ticks:

@@ -1,34 +1,28 @@
-"""device.health: counters that outlive power-off, and what the device answers when the platform reads it."""
+"""device.health: what the device knows of its own past."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from tests_host.device.fakes import Memory, Ticks
+from tests_host.device.fakes import Journal, Memory
 from tests_host.store.bench import Bench
 from tools.module.flash import Flash
 
 
-def load(reason=3, **firmware):
-    quiet = SimpleNamespace()
-    power = SimpleNamespace(powerOnReason=lambda: reason, getVbatt=lambda: 3650)
-    modules = {
-        "modem": SimpleNamespace(getDevFwVersion=lambda: "FW1"), "net": quiet, "sim": quiet, "atcmd": quiet,
-        "misc": SimpleNamespace(Power=power), **firmware,
-    }  # fmt: skip
-    bench = Bench(Flash(blocks=24), **modules)
-    bench.modules["uos"].uname = lambda: ("sysname=EC800E-CNLC", "nodename=EC800E", "release=1")
+def load(reason=3):
+    power = SimpleNamespace(powerOnReason=lambda: reason)
+    bench = Bench(Flash(blocks=24), misc=SimpleNamespace(Power=power))
     return bench, bench.load("device.health")
 
 
 def test_counters_faults_and_back_off_outlive_power_off():
     kept = Memory()
     _, module = load()
-    health = module.Health(kept)
+    health = module.Health(kept, Journal())
     health.count("x")
     health.in_a_row, health.not_before, health.fault = 3, 1_795_392_000, 25
-    health.save()
-    health = module.Health(kept)
+    health.save(0, 7)
+    health = module.Health(kept, Journal())
     assert (health.counters, health.in_a_row, health.not_before, health.fault) == ({"x": 1}, 3, 1_795_392_000, 25)
 
 
@@ -37,42 +31,43 @@ def test_count_after_power_on_is_saved():
     kept = Memory()
     _, module = load()
     for n in (1, 2, 3):
-        health = module.Health(kept)
+        health = module.Health(kept, Journal())
         health.count("x")
-        health.save()
+        health.save(0, 7)
         assert kept.value["counters"] == {"x": n}
 
 
 def test_nothing_is_written_where_nothing_changed():
     kept = Memory()
     _, module = load()
-    health = module.Health(kept)
+    health = module.Health(kept, Journal())
     health.count("x")
-    health.save()
-    health.save()
-    module.Health(kept).save()
+    health.save(0, 7)
+    health.save(0, 7)
+    module.Health(kept, Journal()).save(0, 7)
     assert kept.saves == 1
 
 
 def test_flash_that_refuses_is_counted_and_tried_again():
     kept = Memory()
     _, module = load()
-    health = module.Health(kept)
+    health = module.Health(kept, Journal())
     kept.fails = True
     health.count("x")
-    health.save()
+    health.save(0, 7)
     kept.fails = False
-    health.save()
+    health.save(0, 7)
     assert kept.value["counters"] == {"x": 1, "flash_failed": 1}
 
 
 def test_acknowledged_report_ends_the_faults_and_keeps_the_counters():
     bench, module = load()
-    health = module.Health(Memory())
+    health = module.Health(Memory(), Journal())
     fault = bench.load("link.fault").NoSim("SIM status 0")
     health.faulted(fault)
     health.faulted(fault)
-    assert (health.fault, health.in_a_row, health.counters) == (11, 2, {"fault_11": 2})
+    health.in_a_row = 1
+    assert (health.fault, health.counters) == (11, {"fault_11": 2})
     assert "E11 NoSim: SIM status 0. No usable SIM" in bench.printed
     health.well()
     assert (health.fault, health.in_a_row, health.not_before, health.counters) == (0, 0, 0, {"fault_11": 2})
@@ -80,7 +75,7 @@ def test_acknowledged_report_ends_the_faults_and_keeps_the_counters():
 
 def test_what_a_user_function_raised_is_logged_and_counted():
     bench, module = load()
-    health = module.Health(Memory())
+    health = module.Health(Memory(), Journal())
     health.failed("reading", "flow", KeyError("k"))
     assert health.counters == {"reading_failed": 1}
     assert "reading flow failed: KeyError('k')" in bench.printed
@@ -89,49 +84,25 @@ def test_what_a_user_function_raised_is_logged_and_counted():
 @pytest.mark.parametrize(("reason", "text"), [(3, "battery"), (5, "watchdog"), (8, "PSM"), (0, "unknown"), (10, "10")])
 def test_reason_in_words(reason, text):
     _, module = load(reason)
-    assert module.Health(Memory()).reason_text() == text
+    assert module.Health(Memory(), Journal()).reason_text() == text
 
 
-FACTS = {"imei": "868543060974334", "lifetime": 86400, "binding": "UQ", "address": "100.101.1.2"}
+def test_faults_and_what_is_noted_go_into_the_journal_which_is_flushed_with_the_counters():
+    bench, module = load()
+    journal = Journal()
+    health = module.Health(Memory(), journal)
+    health.note(10, 3)
+    health.faulted(bench.load("link.fault").NoSim("SIM status 0"))
+    health.save(1_795_392_000, 7)
+    assert journal.noted == [(10, 3), (80, 11)] and journal.flushed == [(7, 1_795_392_000)]
 
 
-def values(**firmware):
-    bench, module = load(**firmware)
-    return bench, module.Values(FACTS, module.Health(Memory()), Ticks(1_795_392_000)).value
-
-
-def test_device_object_says_who_it_is():
-    _, value = values()
-    assert [value(3, n) for n in (0, 1, 2, 3, 7, 11, 13, 16)] == [
-        "Quectel", "EC800E", "868543060974334", "FW1", 3650, 0, 1_795_392_000, "UQ",
-    ]  # fmt: skip
-    assert value(3, 9) is None
-    assert (value(1, 1), value(1, 7)) == (86400, "UQ")
-
-
-def test_model_of_an_image_that_writes_uname_otherwise_is_still_a_text():
-    bench, value = values()
-    bench.modules["uos"].uname = lambda: ("EC800E-CNLC", "EC800E", "1.25")
-    assert value(3, 1) == "EC800E"
-
-
-CELL = '+QENG: "servingcell","NOCONN","LTE","FDD",460,11,5A2890B,475,1650,3,5,5,DF5C,-102,-9,-73,16,19'
-
-
-def sendsync(answer, result=0):
-    def send(command, buffer, include, timeout):
-        buffer[:] = (b"\r\n" + answer + b"\r\n\n").ljust(len(buffer), b"\0")
-        return result
-
-    return SimpleNamespace(sendSync=send)
-
-
-def test_connectivity_object_says_where_it_is():
-    signal = SimpleNamespace(getSignal=lambda sinr: ([99, 99, 255, 255], [-73, -102, -9, 10, 16]))
-    _, value = values(net=signal, atcmd=sendsync(CELL.encode()))
-    assert [value(4, n) for n in (0, 2, 3, 4, 8, 9, 10)] == [6, -102, -9, "100.101.1.2", 0x5A2890B, 11, 460]
-
-
-def test_connectivity_object_has_no_values_where_the_modem_has_none():
-    _, value = values(net=SimpleNamespace(getSignal=lambda sinr: -1), atcmd=sendsync(b"ERROR", 1))
-    assert [value(4, n) for n in (2, 3, 8, 9, 10)] == [None] * 5
+def test_wake_that_ended_with_a_fault_is_known_as_ended():
+    kept = Memory()
+    bench, module = load()
+    health = module.Health(kept, Journal())
+    health.save(0, 6)
+    assert kept.value is None or kept.value["boot"] == 0  # a good wake is known by its session
+    health.in_a_row = 1
+    health.save(0, 7)
+    assert module.Health(kept, Journal()).boot == 7

@@ -1,6 +1,7 @@
 """device.settings: every row of the table, a broken config.json, settings on trial, and the power going."""
 
 import json
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -8,9 +9,10 @@ from hypothesis import strategies as st
 
 from tests_host.store.bench import Bench, PowerCut
 from tools.module.flash import Flash
+from tools.tables import SETTINGS, literal
 
 GOOD = {"server.host": "lwm2m.ctwing.cn"}
-TABLE = Bench(Flash(blocks=24)).load("device.settings").TABLE
+TABLE = literal(SETTINGS, "TABLE")
 NAMES = [row[0] for row in TABLE]
 
 
@@ -56,6 +58,22 @@ def test_without_anything_but_the_server_every_setting_has_its_default():
     assert values == {**{row[0]: row[5] for row in TABLE}, **GOOD}
 
 
+def test_the_mark_of_the_table_is_the_tables():
+    """Settings saved under another table are checked again: the mark must change with it."""
+    mark = zlib.crc32(repr(TABLE).encode()) & 0x3FFFFFFF
+    assert mark == Bench(Flash(blocks=24)).load("device.settings").TABLE_MARK, f"set TABLE_MARK to 0x{mark:X}"
+
+
+def test_the_table_is_gone_from_the_heap_once_it_has_served():
+    device = Device()
+    found = device.power_on()
+    assert "device.settings_table" not in device.bench.modules
+    found.change("report.interval", 7200)
+    assert "device.settings_table" not in device.bench.modules
+    device.power_on()
+    assert "device.settings_table" not in device.bench.modules
+
+
 @pytest.mark.parametrize("row", TABLE, ids=NAMES)
 def test_default_is_allowed(row):
     module = Bench(Flash(blocks=24)).load("device.settings")
@@ -68,6 +86,9 @@ def edges(row):
     name, kind, _, low, high = row[:5]
     if kind == "choice":
         return list(low), ["", "other", None, 1, True, [low[0]], low[0].upper() + " "]
+    if kind == "addresses":
+        good = ["", "61.132.163.68", "61.132.163.68,202.102.213.68", "240e:4c:4008::1,2400:3200::1"]
+        return good, ["1.1.1.1,2.2.2.2,3.3.3.3", '1.1.1.1"', "1.1.1.1\r\nAT", "1.1.1.1, 2.2.2.2", "dns", ",", 5, None]
     if kind == "text":
         return ["x" * low, "x" * high], ["x" * (low - 1), "x" * (high + 1), "阀" * (high // 3 + 1), 5, None, True]
     return [low, high], [low - 1, high + 1, float(low), str(low), None, True, [low], 10**30, -1]

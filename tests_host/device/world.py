@@ -107,6 +107,20 @@ class World:
         """The power-on that follows such an end."""
         return self.wake(**options) if how == "psm" else self.power_on(NEXT_REASON[how], **options)
 
+    def stay(self, seconds: float) -> None:
+        """The device is on for so long, over its own restarts."""
+        end = self.loop.time() + seconds
+        self.start()
+        while self.loop.time() < end:
+            task = self.on
+            assert task is not None
+            self.loop.run_until_complete(asyncio.wait({task}, timeout=end - self.loop.time()))
+            if not task.done():
+                return
+            if task.result().how not in ("restart", "watchdog"):
+                return
+            self.start(NEXT_REASON[task.result().how])
+
     def start(self, reason: int = 3, cut_at: int | None = None) -> None:
         """Switches on and does not wait."""
         self.module.cut_at_program = cut_at

@@ -41,6 +41,10 @@ def _typings() -> str | None:
 JUDGES: dict[str, tuple[Callable[[], str | None], str]] = {
     "tshark": (_program("tshark"), "apt-get install tshark, or brew install wireshark"),
     "libcoap": (_program("coap-client-notls", "coap-client"), "apt-get install libcoap3-bin, or brew install libcoap"),
+    "libcoap-server": (
+        _program("coap-server-notls", "coap-server"),
+        "apt-get install libcoap3-bin, or brew install libcoap",
+    ),
     "mosquitto": (_program("mosquitto"), "apt-get install mosquitto, or brew install mosquitto"),
     "valgrind": (_program("valgrind"), "apt-get install valgrind"),
     "openssl": (_program("openssl"), "apt-get install openssl"),

@@ -14,10 +14,10 @@ DOWN6, UP6 = [0, 0, "::", "::", "::"], [1, 1, "240e::1", "::", "::"]
 
 class Modem:
     """Answers of checkNet, dataCall and net. `waited` are the time-outs checkNet was given; each wait takes `takes`
-    seconds."""
+    seconds. `asked` is what attach asked the ladder, which helps as often as `helps` says."""
 
-    def __init__(self, ready, info=None, name="waitNetworkReady", fun=1, takes=None):
-        self.clock, self.waited, self.funs = Ticks(), [], []
+    def __init__(self, ready, info=None, name="waitNetworkReady", fun=1, takes=None, helps=0):
+        self.clock, self.waited, self.funs, self.asked, self.helps, self.sent = Ticks(), [], [], [], helps, []
 
         def wait(timeout):
             assert type(timeout) is int
@@ -31,11 +31,17 @@ class Modem:
             Flash(blocks=24), checkNet=SimpleNamespace(**{name: wait}),
             dataCall=SimpleNamespace(getInfo=info or (lambda profile, kind: (1, 2, UP, DOWN6))),
             net=SimpleNamespace(getModemFun=lambda: fun, setModemFun=lambda mode: self.funs.append(mode) or 0),
+            atcmd=SimpleNamespace(sendSync=lambda command, *rest: self.sent.append(command) or 0),
         )  # fmt: skip
         self.attach, self.fault = bench.load("link.attach"), bench.load("link.fault")
 
     def __call__(self, timeout=60):
-        return self.attach.attach(timeout, self.clock)
+        return self.attach.attach(timeout, self.clock, self.ladder)
+
+    def ladder(self, stage, part):
+        self.asked.append((stage, part))
+        self.helps -= 1
+        return self.helps >= 0
 
 
 @pytest.mark.parametrize("name", ["waitNetworkReady", "wait_network_connected"])
@@ -59,7 +65,8 @@ def test_address_is_read_from_every_shape_of_getinfo(info, address):
 
 @pytest.mark.parametrize(
     ("ready", "error", "text"),
-    [((1, 0), "NoSim", "0"), ((2, 3), "NotRegistered", "3"), ((2, -1), "NotRegistered", "-1"), ((3, 0), "NoPdp", "60")],
+    [((1, 18), "NoSim", "18"), ((2, 2), "NotRegistered", "2"), ((2, -1), "NotRegistered", "-1"),
+     ((3, 0), "NoPdp", r"\d\d s")],
 )
 @pytest.mark.parametrize("takes", [0, 0.1, None])
 def test_stage_that_did_not_come_about_in_time_has_its_fault(ready, error, text, takes):
@@ -74,6 +81,50 @@ def test_stage_that_did_not_come_about_in_time_has_its_fault(ready, error, text,
 def test_what_comes_about_late_is_waited_for():
     modem = Modem([(1, 0), (2, 2), (3, 0), (3, 1)], takes=3)
     assert modem() == "100.101.1.2"
+
+
+@pytest.mark.parametrize(("ready", "error"), [((1, 0), "NoSim"), ((1, 2), "NoSim"), ((2, 3), "NotRegistered")])
+@pytest.mark.parametrize("takes", [0, None])
+def test_what_no_waiting_changes_is_not_waited_for_with_the_radio_on(ready, error, takes):
+    modem = Modem(ready, takes=takes)
+    with pytest.raises(getattr(modem.fault, error)):
+        modem(120)
+    assert 15_000 < modem.clock.now() < 45_000
+
+
+def test_after_each_step_of_the_ladder_a_sim_or_network_that_refuses_is_given_time_again():
+    modem = Modem((1, 0), takes=0, helps=1000)
+    with pytest.raises(modem.fault.NoSim):
+        modem(120)
+    assert modem.clock.now() >= 119_000
+
+
+def test_the_ladder_is_asked_with_stage_and_share_of_the_time():
+    modem = Modem((3, 0))
+    with pytest.raises(modem.fault.NoPdp):
+        modem(120)
+    parts = [part for _, part in modem.asked]
+    assert {stage for stage, _ in modem.asked} == {3} and parts == sorted(parts)
+    assert parts[0] < 85 < parts[2] < 200 and parts[-1] <= 256
+
+
+def test_a_refusal_is_half_the_time_at_least_so_that_the_radio_is_switched_soon():
+    modem = Modem((2, 3), takes=20, helps=1)
+    with pytest.raises(modem.fault.NotRegistered):
+        modem(240)
+    assert modem.asked[0][1] >= modem.attach.HALF
+
+
+@pytest.mark.parametrize("info", [(1, 2, [1, 1, "100.1.1.1", "0.0.0.0", "0.0.0.0"], DOWN6), -1])
+def test_name_servers_are_set_where_the_network_gives_none(info):
+    modem = Modem((3, 1), lambda profile, kind: info)
+    assert modem.attach.use_dns("61.132.163.68,202.102.213.68")
+    assert modem.sent == ['AT+QIDNSCFG=1,"61.132.163.68","202.102.213.68"\r\n']
+
+
+def test_name_servers_of_the_network_are_left_alone():
+    modem = Modem((3, 1))
+    assert modem.attach.use_dns("61.132.163.68") and modem.sent == []
 
 
 def test_ready_without_an_address_is_no_data_call():

@@ -69,8 +69,9 @@ def test_psm_that_is_off_or_otherwise_is_set(before):
     assert modem.set == [(1, 6, 0, 1)]
 
 
-def test_module_without_psm_or_that_refuses_it_asks_for_nothing():
-    assert Modem("absent").power.ask(21600, 2) is None
+def test_module_without_psm_says_so_and_one_that_refuses_asks_for_nothing():
+    assert not Modem("absent").power.has_psm()
+    assert Modem(None, accepts=False).power.has_psm()
     assert Modem(None, accepts=False).power.ask(21600, 2) is None
 
 

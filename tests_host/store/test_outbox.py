@@ -63,11 +63,14 @@ def test_consumed_entries_are_gone_for_good_and_the_rest_stay(flash):
     assert box.waiting == outbox(flash).waiting == 3
 
 
-def test_consuming_everything_leaves_no_log(flash):
+def test_consuming_everything_leaves_the_last_frame_alone(flash):
+    """It knows the last id, should the record be damaged."""
     box = outbox(flash)
-    box.put(entry(1))
-    box.consume(box.batch(1))
-    assert not flash.exists(LOG)
+    for n in range(200):
+        box.put(entry(n))
+        box.consume(box.batch(1))
+        assert flash.list()[LOG] <= 600
+    assert ids(outbox(flash)) == []
     assert outbox(flash).batch(1) == []
 
 
@@ -126,7 +129,8 @@ def test_full_outbox_drops_the_oldest_and_counts_them(flash):
     assert (ids(again), again.dropped) == (left, box.dropped)
 
 
-def test_smaller_limit_than_before_drops_at_the_next_put(flash):
+def test_smaller_limit_than_before_drops_no_more_than_comes(flash):
+    """It may be on trial: what is dropped under it does not come back."""
     box = outbox(flash, 16384)
     for n in range(100):
         box.put(entry(n))
@@ -134,7 +138,7 @@ def test_smaller_limit_than_before_drops_at_the_next_put(flash):
     assert box.waiting == 100
     box.put(entry(100))
     assert box.waiting + box.dropped == 101
-    assert box.dropped > 70
+    assert box.dropped <= 2  # of frames that are a little shorter
 
 
 def test_flash_it_takes_is_bounded_over_years(flash):

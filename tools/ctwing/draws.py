@@ -52,3 +52,9 @@ class Draws:
 
     def ack_timeout(self, device: str) -> float:
         return self._stream(f"ack {device}").randint(*ACK_TIMEOUT_MS) / 1000
+
+    def garbage(self, device: str) -> bytes:
+        """1 to 64 bytes, half of them with the first byte of a CoAP message."""
+        stream = self._stream(f"garbage {device}")
+        data = bytes(stream.getrandbits(8) for _ in range(stream.randint(1, 64)))
+        return data if stream.getrandbits(1) else bytes([0x40 | data[0] & 0x3F]) + data[1:]

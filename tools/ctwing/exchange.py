@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiocoap import ACK, CON, NON, RST, Message
@@ -22,8 +23,10 @@ MAX_TRANSMIT_WAIT = 93.0
 KINDS = {CON: "CON", NON: "NON", ACK: "ACK", RST: "RST"}
 CODE_CLASSES = (0, 2, 4, 5)  # RFC 7252 §3: all others are reserved; 7 is signalling, of TCP only (RFC 8323)
 # Critical options (odd numbers) that are understood here, RFC 7252 §5.10: If-Match, Uri-Host, If-None-Match, Uri-Port,
-# Uri-Path, Uri-Query, Accept. Block-wise transfer is not: nothing AEP's object 19 carries needs it (ctwing.md §2.5).
+# Uri-Path, Uri-Query, Accept. Block2 and Block1 (RFC 7959) are in responses, where the platform asked; in requests they
+# are not: no Register needs them, nor what AEP's object 19 carries (ctwing.md §2.5).
 UNDERSTOOD = (1, 3, 5, 7, 11, 15, 17)
+BLOCKS = (23, 27)
 
 Address = tuple[Any, ...]
 
@@ -74,12 +77,14 @@ def _decodes(raw: bytes) -> bool:
 
 def unknown_critical(message: Message) -> bool:
     """RFC 7252 §5.4.1: an odd option number that is not understood forbids going on."""
-    return any(option.number % 2 and option.number not in UNDERSTOOD for option in message.opt.option_list())
+    understood = UNDERSTOOD + BLOCKS * message.code.is_response()
+    return any(option.number % 2 and option.number not in understood for option in message.opt.option_list())
 
 
 @dataclass(eq=False)
 class Exchange:
-    """A confirmable request of the platform that waits for its answer. `what` is the caller's."""
+    """A request of the platform that waits for its answer; or, where `what` is None, a separate response that waits for
+    its ACK. `what` is the caller's. `confirmable`: it is sent again."""
 
     raw: bytes
     token: bytes
@@ -87,9 +92,20 @@ class Exchange:
     address: Address
     timeout: float
     what: Any
+    confirmable: bool = True
     retransmitted: int = 0
     timer: asyncio.TimerHandle | None = None
     keys: list[tuple[Address, int]] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Seen:
+    """A message that was acted on: until when it is remembered, its answer, and what is to be done once, when the
+    answer has really gone out."""
+
+    until: float
+    answer: bytes
+    after: Callable[[], object]
 
 
 def nothing() -> None:
@@ -97,14 +113,18 @@ def nothing() -> None:
 
 
 class MessageLayer(asyncio.DatagramProtocol):
-    """De-duplication by (peer address, MID), retransmission, ACK and RST. A subclass gives the five hooks meaning."""
+    """De-duplication, retransmission, ACK and RST. A subclass gives the hooks meaning.
+
+    A message is known again by (peer address, MID), RFC 7252 §4.5, and a notification by its token, MID and very bytes
+    from any address: the carrier's NAT may give a device a new port between a notification and its retransmission. What
+    the real platform does with the latter is unknown."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.counters: Counter[str] = Counter()
         self.row = 0  # what `recorded` gave for the datagram at hand
         self._transport: asyncio.DatagramTransport | None = None
-        self._seen: dict[tuple[Address, int], tuple[float, bytes]] = {}  # until when, answer; oldest first
+        self._seen: dict[tuple[Address, int] | bytes, Seen] = {}  # oldest first; the keys that are bytes: responses
         self._by_mid: dict[tuple[Address, int], Exchange] = {}
         self._by_token: dict[bytes, Exchange] = {}
 
@@ -137,6 +157,25 @@ class MessageLayer(asyncio.DatagramProtocol):
         """A MID for a response to a NON request of someone without a session."""
         raise NotImplementedError
 
+    def ignored(self, message: Message, address: Address) -> bool:
+        """Whether this CON or NON counts as if it had never come. Asked for every datagram, repeated ones too."""
+        return False
+
+    def repeated(self, message: Message, address: Address) -> None:
+        """A message came again."""
+
+    def held(self, message: Message, answer: bytes) -> float | None:
+        """Seconds to hold back the answer to `message`; None: it is lost. Asked for every datagram."""
+        return 0.0
+
+    def separate(self, request: Message) -> float | None:
+        """Whether this request gets an empty ACK first; the ACK timeout of the response that then follows."""
+        return None
+
+    def copies(self, exchange: Exchange) -> int:
+        """How often a datagram of ours goes out: 0 is lost on the way, 2 is doubled."""
+        return 1
+
     # out
 
     def connection_made(self, transport: Any) -> None:
@@ -149,10 +188,14 @@ class MessageLayer(asyncio.DatagramProtocol):
         """Ends every exchange without a word and closes the endpoint."""
         for exchange in list(self._by_token.values()):
             self.cancel(exchange)
-        self._seen.clear()
+        self.forget_messages()
         if self._transport is not None:
             self._transport.close()
             self._transport = None
+
+    def forget_messages(self) -> None:
+        """What came before is not known again when it comes once more."""
+        self._seen.clear()
 
     def _send(self, raw: bytes, address: Address) -> None:
         if self._transport is None:
@@ -161,11 +204,15 @@ class MessageLayer(asyncio.DatagramProtocol):
         self.recorded("down", address, raw)
         self._transport.sendto(raw, address)
 
-    def ask(self, request: Message, address: Address, timeout: float, what: Any) -> Exchange:
-        """Sends `request` (its MID and token set) as CON, again up to 4 times: `timeout` seconds, then doubled."""
-        request.mtype = CON
-        exchange = Exchange(request.encode(), request.token, request.mid, address, timeout, what)
-        self._by_token[exchange.token] = exchange
+    def ask(
+        self, request: Message, address: Address, timeout: float, what: Any, *, confirmable: bool = True
+    ) -> Exchange:
+        """Sends `request` (its MID and token set) as CON, again up to 4 times: `timeout` seconds, then doubled. A NON
+        goes once."""
+        request.mtype = CON if confirmable else NON
+        exchange = Exchange(request.encode(), request.token, request.mid, address, timeout, what, confirmable)
+        if what is not None:
+            self._by_token[exchange.token] = exchange
         self.redirect(exchange, address)
         self._transmit(exchange)
         return exchange
@@ -178,9 +225,9 @@ class MessageLayer(asyncio.DatagramProtocol):
             exchange.keys.append(key)
             self._by_mid[key] = exchange
 
-    def waits_for(self, token: bytes) -> bool:
-        """Whether a request with this token is under way."""
-        return token in self._by_token
+    def asked_with(self, token: bytes) -> Exchange | None:
+        """The request with this token that is under way."""
+        return self._by_token.get(token)
 
     def cancel(self, exchange: Exchange) -> None:
         """Forgets a request; a late answer is a stray."""
@@ -193,9 +240,13 @@ class MessageLayer(asyncio.DatagramProtocol):
             del self._by_token[exchange.token]
 
     def _transmit(self, exchange: Exchange) -> None:
-        self._send(exchange.raw, exchange.address)
-        wait = exchange.timeout * 2**exchange.retransmitted
-        exchange.timer = self.loop.call_later(wait, self._unacknowledged, exchange)
+        for _ in range(self.copies(exchange)):
+            self._send(exchange.raw, exchange.address)
+        if exchange.confirmable:
+            wait = exchange.timeout * 2**exchange.retransmitted
+            exchange.timer = self.loop.call_later(wait, self._unacknowledged, exchange)
+        else:
+            exchange.timer = self.loop.call_later(MAX_TRANSMIT_WAIT, self._give_up, exchange)
 
     def _unacknowledged(self, exchange: Exchange) -> None:
         if exchange.retransmitted == MAX_RETRANSMIT:
@@ -207,7 +258,8 @@ class MessageLayer(asyncio.DatagramProtocol):
 
     def _give_up(self, exchange: Exchange, why: str = "timeout") -> None:
         self.cancel(exchange)
-        self.unanswered(exchange, why)
+        if exchange.what is not None:
+            self.unanswered(exchange, why)
 
     # in
 
@@ -223,30 +275,49 @@ class MessageLayer(asyncio.DatagramProtocol):
         if message.mtype in (ACK, RST):
             self._settled(message, addr)
         else:
-            self._message(message, addr)
+            self._message(message, addr, data)
 
-    def _message(self, message: Message, address: Address) -> None:
+    def _message(self, message: Message, address: Address, raw: bytes) -> None:
         """A CON or NON: the first time it is acted on, later only the answer is given again (RFC 7252 §4.5)."""
-        key, now = (address, message.mid), self.loop.time()
-        while self._seen and next(iter(self._seen.values()))[0] <= now:
-            del self._seen[next(iter(self._seen))]
-        if key in self._seen:
-            self.counters["duplicates"] += 1
-            if self._seen[key][1]:
-                self._send(self._seen[key][1], address)
+        if self.ignored(message, address):
+            self.counters["ignored"] += 1
             return
-        answer, after = self._act(message, address)
-        self._seen[key] = (now + EXCHANGE_LIFETIME, answer)
-        if answer:
-            self._send(answer, address)
+        now = self.loop.time()
+        while self._seen and next(iter(self._seen.values())).until <= now:
+            del self._seen[next(iter(self._seen))]
+        seen = self._seen.get((address, message.mid)) or self._seen.get(raw)
+        if seen is not None:
+            self.counters["duplicates"] += 1
+            self.repeated(message, address)
+        else:
+            answer, after = self._act(message, address)
+            seen = self._seen[address, message.mid] = Seen(now + EXCHANGE_LIFETIME, answer, after)
+            if message.code.is_response():
+                self._seen[raw] = seen
+        self._answer(message, seen, address)
+
+    def _answer(self, message: Message, seen: Seen, address: Address) -> None:
+        if not seen.answer:
+            return
+        held = self.held(message, seen.answer)
+        if held is None:
+            self.counters["answers lost"] += 1
+        elif held:
+            self.loop.call_later(held, self._deliver, seen, address)
+        else:
+            self._deliver(seen, address)
+
+    def _deliver(self, seen: Seen, address: Address) -> None:
+        self._send(seen.answer, address)
+        after, seen.after = seen.after, nothing
         after()
 
-    def _act(self, message: Message, address: Address) -> tuple[bytes, Callable[[], None]]:
+    def _act(self, message: Message, address: Address) -> tuple[bytes, Callable[[], object]]:
         """Returns the answer's bytes (none for a NON notification) and what to do when it has been sent."""
         if message.code == Code.EMPTY:  # CoAP ping, RFC 7252 §4.3
             return self._empty(RST, message.mid), nothing
         if message.code.is_request():
-            return self._respond(message, address), nothing
+            return self._respond(message, address)
         after = None
         if not unknown_critical(message):
             exchange = self._by_token.get(message.token)
@@ -260,16 +331,20 @@ class MessageLayer(asyncio.DatagramProtocol):
             return b"", nothing
         return self._empty(ACK, message.mid), after
 
-    def _respond(self, request: Message, address: Address) -> bytes:
+    def _respond(self, request: Message, address: Address) -> tuple[bytes, Callable[[], object]]:
         response = (
             Message(code=Code.BAD_OPTION) if unknown_critical(request) else self.request_received(request, address)
         )
         response.token = request.token
-        if request.mtype == CON:
+        timeout = self.separate(request) if request.mtype == CON else None
+        if request.mtype == CON and timeout is None:
             response.mtype, response.mid = ACK, request.mid
-        else:
-            response.mtype, response.mid = NON, response.mid if response.mid is not None else self.next_mid()
-        return response.encode()
+            return response.encode(), nothing
+        response.mid = response.mid if response.mid is not None else self.next_mid()
+        if timeout is not None:  # RFC 7252 §5.2.2
+            return self._empty(ACK, request.mid), partial(self.ask, response, address, timeout, None)
+        response.mtype = NON
+        return response.encode(), nothing
 
     def _empty(self, kind: Any, mid: int) -> bytes:
         message = Message(code=Code.EMPTY)
@@ -284,6 +359,8 @@ class MessageLayer(asyncio.DatagramProtocol):
             self.counters["strays"] += 1
         elif message.mtype == RST:
             self._give_up(exchange, "reset")
+        elif exchange.what is None:  # our separate response has arrived
+            self.cancel(exchange)
         elif answered:
             self.cancel(exchange)
             self.response_received(message, address, exchange)

@@ -1,56 +1,47 @@
-"""The platform's LwM2M front: registration, observation, uplinks of object 19, and commands cached until they can go.
+"""The platform's LwM2M front: who may register, update and deregister, and what a registration is.
 
-It answers as ctwing.md §2 documents AEP; where a source is silent the comment says so. A registration owns its tokens,
-whatever address a notify comes from: a module that wakes from PSM has a new NAT port. No DTLS, no bootstrap.
+It answers as ctwing.md §2 documents AEP; where a source is silent the comment says so. No DTLS, no bootstrap.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from functools import partial
 
-from aiocoap import NON, Message
+from aiocoap import ACK, CON, NON, Message
 from aiocoap.numbers.codes import Code
-from aiocoap.numbers.contentformat import ContentFormat
 
 from tools.ctwing import store as db
 from tools.ctwing.draws import Draws
-from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, nothing
+from tools.ctwing.exchange import Address
+from tools.ctwing.faults import code_named
+from tools.ctwing.requests import PAUSE, Requests
 from tools.ctwing.session import (
-    DATA_DOWN,
-    DATA_UP,
     ENDPOINT,
-    PLAN,
+    LIFETIME,
+    LONG_LIFETIME,
     VERSION,
     Refused,
     Session,
-    Step,
     binding_of,
     lifetime_of,
     objects_of,
     parameters,
     peer_name,
 )
+from tools.ctwing.transfer import DATA_UP, EVERY, LINK_FORMAT, PLAN, Step, Transfer
 from tools.world.events import Events
 
-LINK_FORMAT, OPAQUE = ContentFormat(40), ContentFormat(42)
-PAUSE = 0.05  # seconds between an answer and the platform's next request; an estimate
+AT_ONCE, AT_ONCE_PAUSE = 50, 0.01  # datagrams of a burst, and seconds: what a loopback socket's buffer surely takes
 
 
-class Lwm2mFront(MessageLayer):
+class Lwm2mFront(Requests):
     """`draws` is the one source of chance; `token_length` None: drawn for every registration."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, events: Events, store: db.Store, draws: Draws, token_length: int | None
     ) -> None:
-        super().__init__(loop)
-        self.events, self.store, self.draws, self.token_length = events, store, draws, token_length
-        self._sessions: dict[str, Session] = {}  # by device id
-        self._tokens: dict[bytes, Session] = {}  # of observations; every session's `observed` has the path
+        super().__init__(loop, events, store, draws, token_length)
         self._addresses: dict[Address, str] = {}  # which device was last heard where: for the trace only
-        self._mids: dict[str, int] = {}  # the next MID per device id, "" for strangers
-
-    def _emit(self, kind: str, text: str, **data: object) -> None:
-        self.events.emit("aep", kind, text, **data)
 
     # hooks of the message layer
 
@@ -61,13 +52,6 @@ class Lwm2mFront(MessageLayer):
 
     def dropped(self, address: Address, raw: bytes, reason: str) -> None:
         self._emit("malformed", f"{len(raw)} bytes from {peer_name(address)} dropped: {reason}", raw=raw, reason=reason)
-
-    def next_mid(self, device: str = "") -> int:
-        mid = self._mids.get(device, -1)
-        if mid < 0:
-            mid = self.draws.first_mid(device)
-        self._mids[device] = (mid + 1) & 0xFFFF
-        return mid
 
     def request_received(self, request: Message, address: Address) -> Message:
         path, method = request.opt.uri_path, request.code
@@ -88,49 +72,51 @@ class Lwm2mFront(MessageLayer):
             self._emit("rejected", f"{code} to {peer_name(address)}: {refusal}", code=code, path="/".join(path))
             return Message(code=refusal.code)
 
-    def response_received(
-        self, response: Message, address: Address, exchange: Exchange | None
-    ) -> Callable[[], None] | None:
-        if exchange is not None:
-            return self._answered(exchange.what[0], exchange.what[1], response, address)
-        session = self._tokens.get(response.token)
-        if session is None:
-            text = f"{peer_name(address)} notifies with an unknown token: RST"
-            self._emit("reset", text, token=response.token, mid=response.mid)
-            return None
-        self._moved(session, address)
-        return self._notified(session, response)
+    def _sender(self, message: Message) -> str:
+        """The device that this message names, by its endpoint or its token; "" where it is nobody's."""
+        if message.code.is_response():
+            session = self._session_of(message.token)
+            return session.device.id if session is not None else ""
+        path = message.opt.uri_path
+        endpoint = path[1] if len(path) == 2 else ""
+        for item in message.opt.uri_query if path == ("rd",) else ():
+            endpoint = item[3:] if item.startswith("ep=") else endpoint
+        device = self.store.device_by("endpoint", endpoint)
+        return device.id if device is not None else ""
 
-    def unanswered(self, exchange: Exchange, why: str) -> None:
-        session, step = exchange.what
-        session.busy = None
-        if why == "reset":
-            self._emit("reset", f"the device answers {step.kind} {step.path} with RST", device=session.device.id)
-        if step.command is not None:
-            if why == "reset":
-                self._finish(step.command, db.FAILED, "RST")
-            else:
-                session.flushing = False
-                self._take_back(step.command, "no answer")
-        elif why == "timeout":
-            # How often AEP repeats an Observe is unknown (§10): here it is asked again at the device's next message.
-            session.plan.appendleft(step)
-            self._emit("observe-failed", f"no answer to {step.kind} {step.path}", device=session.device.id)
-            return
-        self._soon(session)
+    def ignored(self, message: Message, address: Address) -> bool:
+        device, path = self._sender(message), message.opt.uri_path
+        if self._reports(message):
+            moved = address != self._sessions[device].address
+            return bool((moved and self.faults.take("ignore-new-address", device))
+                        or self.faults.take("drop-report", device))
+        if message.code != Code.POST or path[:1] != ("rd",) or len(path) > 2:
+            return False
+        return bool(self.faults.take("silent-register" if len(path) == 1 else "silent-update", device))
+
+    def held(self, message: Message, answer: bytes) -> float | None:
+        device = self._sender(message)
+        if answer[0] >> 4 & 3 == ACK and self._reports(message) and self.faults.take("drop-ack", device):
+            return None
+        return float(self.faults.take("delay-answers", device) or 0.0)
+
+    def separate(self, request: Message) -> float | None:
+        device = self._sender(request)
+        if request.opt.uri_path[:1] == ("rd",) and self.faults.take("separate-answers", device):
+            return self.draws.ack_timeout(device)
+        return None
 
     # registration
-
-    def session(self, device: str) -> Session | None:
-        """The living registration of a device."""
-        return self._sessions.get(device)
 
     def _register(self, request: Message, address: Address) -> Message:
         query = parameters(request)
         endpoint = query.get("ep", "")
         if not ENDPOINT.fullmatch(endpoint):
             raise Refused(Code.BAD_REQUEST, f"ep={endpoint[:40]!r} is missing or mangled")
-        lifetime, binding = lifetime_of(query), binding_of(query, "U")
+        named = self._sender(request)
+        self._on_purpose("refuse-register", named)
+        lifetime, kept = self._lifetime(named, query)
+        binding = binding_of(query, "U")
         if query.get("lwm2m") != VERSION:
             raise Refused(Code.PRECONDITION_FAILED, f"lwm2m={query.get('lwm2m', '')[:20]!r}: only {VERSION} is served")
         if request.opt.content_format not in (None, LINK_FORMAT):
@@ -138,12 +124,15 @@ class Lwm2mFront(MessageLayer):
         device = self._admitted(endpoint)
         self.end(device.id, "registered anew", online=True)
         session = self._open(device, address, lifetime, binding, request.payload)
+        self._expires_in(session, kept)
         self._adopted(session, address)
         self._emit("register", f"{endpoint} from {peer_name(address)}, lifetime {lifetime} s, binding {binding}",
                    device=device.id, endpoint=endpoint, lifetime=lifetime, binding=binding, address=address)
         if not device.online:
             self._emit("online", f"{device.name} is on-line", device=device.id)
-        self._soon(session)
+        self.heard(session)
+        late = self.faults.take("late-observe", device.id) if session.plan else None
+        self._soon(session, float(late or PAUSE))
         return self._reply(request, session, Code.CREATED, ("rd", endpoint))
 
     def _admitted(self, endpoint: str) -> db.Device:
@@ -167,31 +156,56 @@ class Lwm2mFront(MessageLayer):
         if device.life_cycle != db.ACTIVATED:
             self.store.set_life_cycle(device.id, db.ACTIVATED, now)
         length = self.token_length or self.draws.token_length(device.id)
+        observes = product.auto_observe and not self.faults.take("no-observe", device.id)
         session = Session(device, product.power_mode, number, address, lifetime, binding, length,
-                          deque(PLAN if product.auto_observe else ()))
+                          deque(PLAN if observes else ()))
         # A DRX device hears us at any time while on-line; the others only after an uplink or Update (§2.8)
         session.flushing = product.power_mode == "DRX"
         self._sessions[device.id] = session
-        session.expiry = self.loop.call_at(now + lifetime, self.end, device.id, "lifetime over")
         return session
 
-    def _update(self, request: Message, endpoint: str, address: Address) -> Message:
-        session = self._session_at(endpoint)
-        query = parameters(request)
-        lifetime = lifetime_of(query) if "lt" in query else session.lifetime
-        binding = binding_of(query, session.binding)
-        session.lifetime, session.binding = lifetime, binding
+    def _on_purpose(self, switch: str, device: str) -> None:
+        """Refuses where the switch is on."""
+        code = self.faults.take(switch, device)
+        if code:
+            raise Refused(code_named(code), f"the switch {switch} is on")
+
+    def _lifetime(self, device: str, query: dict[str, str]) -> tuple[int, int]:
+        """The lifetime asked for, and the one that is kept."""
+        try:
+            lifetime = lifetime_of(query)
+        except Refused:
+            lifetime = lifetime_of(query, LONG_LIFETIME)  # whether AEP takes these is unknown (§10)
+            honoured = self.faults.take("long-lifetime", device)
+            if honoured is None:
+                raise
+            return lifetime, lifetime if honoured == "honoured" else LIFETIME[-1]
+        return lifetime, lifetime
+
+    def _expires_in(self, session: Session, seconds: int) -> None:
         if session.expiry is not None:
             session.expiry.cancel()
-        now = self.loop.time()
-        session.expiry = self.loop.call_at(now + session.lifetime, self.end, session.device.id, "lifetime over")
-        self._moved(session, address)
-        self.store.update_registration(
-            session.registration, now, peer_name(address), session.lifetime, session.binding
+        session.kept = seconds
+        at = self.loop.time() + seconds
+        session.expiry = self.loop.call_at(at, self.end, session.device.id, "lifetime over")
+
+    def _update(self, request: Message, endpoint: str, address: Address) -> Message:
+        self._on_purpose("refuse-update", self._sender(request))
+        session = self._session_at(endpoint)
+        query = parameters(request)
+        lifetime, kept = (
+            self._lifetime(session.device.id, query) if "lt" in query else (session.lifetime, session.kept)
         )
+        binding = binding_of(query, session.binding)
+        session.lifetime, session.binding = lifetime, binding
+        self._expires_in(session, kept)
+        self._moved(session, address)
+        self.store.update_registration(session.registration, self.loop.time(), peer_name(address), session.lifetime,
+                                       session.binding)
         self._emit("update", f"{endpoint} from {peer_name(address)}", device=session.device.id, endpoint=endpoint,
                    lifetime=session.lifetime, address=address)
         session.flushing = True
+        self.heard(session)
         self._soon(session)
         return self._reply(request, session, Code.CHANGED)
 
@@ -215,10 +229,7 @@ class Lwm2mFront(MessageLayer):
         return response
 
     def _moved(self, session: Session, address: Address) -> None:
-        """The device was heard at this address: what we send goes there."""
-        session.address = address
-        if session.busy is not None:
-            self.redirect(session.busy, address)
+        super()._moved(session, address)
         self._adopted(session, address)
 
     def _adopted(self, session: Session, address: Address) -> None:
@@ -235,149 +246,59 @@ class Lwm2mFront(MessageLayer):
         for timer in (session.expiry, session.next):
             if timer is not None:
                 timer.cancel()
-        for token in session.observed:
-            del self._tokens[token]
-            self.draws.retire(token)
+        for token in list(session.observed):
+            self._forget(session, token)
         self.store.end_registration(session.registration, self.loop.time(), reason)
-        if session.busy is not None:
-            self.cancel(session.busy)
-            if session.busy.what[1].command is not None:
-                self._take_back(session.busy.what[1].command, reason)
+        for exchange in session.busy:
+            self.cancel(exchange)
+            self._under_way(exchange.what[1].step, reason)
         if not online:
             self._emit("offline", f"{session.device.name} is off-line: {reason}", device=device, reason=reason)
             for command in self.store.commands(device, db.SAVED):
                 if command.ttl == 0:
                     self._finish(command.id, db.FAILED, reason)
 
-    # the platform's requests
+    def _under_way(self, step: Step, reason: str) -> None:
+        """What was sent and not answered when the registration ended waits for the next one."""
+        if step.command is not None and not step.again:
+            self._take_back(step.command, reason)
+        if step.request is not None:
+            self.store.set_request(step.request, db.SAVED, reason)
 
-    def wake(self, device: str, *, flush: bool) -> None:
-        """A command was saved for a device on-line: sends it at once; `flush`: and all that wait before it."""
-        session = self._sessions[device]
-        session.flushing = session.flushing or flush
-        self._soon(session, 0.0)
+    # fault switches that strike when a device is heard
 
-    def _soon(self, session: Session, pause: float = PAUSE) -> None:
-        """Lets the next request follow, unless one is under way or already due."""
-        if session.busy is None and session.next is None:
-            session.next = self.loop.call_later(pause, self._proceed, session)
-
-    def _proceed(self, session: Session) -> None:
-        session.next = None
-        if session.busy is not None or self._sessions.get(session.device.id) is not session:
-            return
-        step = session.plan.popleft() if session.plan else self._next_write(session)
-        if step is not None:
-            self._ask(session, step)
-
-    def _next_write(self, session: Session) -> Step | None:
-        """The oldest command that may go: any while flushing, otherwise only one that must not be cached (ttl 0). The
-        expired ones are none of them: aep.py takes each out of the cache the moment its ttl is over."""
-        for command in self.store.commands(session.device.id, db.SAVED):
-            if session.flushing or not command.ttl:
-                return Step("write", DATA_DOWN, command.id)
-        # Only a DRX device can still be reached when the cache is empty
-        session.flushing = session.power_mode == "DRX"
-        return None
-
-    def _ask(self, session: Session, step: Step) -> None:
+    def heard(self, session: Session) -> None:
         device = session.device.id
-        request = Message(code=Code.PUT if step.kind == "write" else Code.GET)
-        request.opt.uri_path = step.path.strip("/").split("/")
-        if step.kind == "observe":
-            request.opt.observe = 0
-            if step.path == DATA_UP:
-                request.opt.accept = OPAQUE  # Huawei's variant of the same lineage, ctwing.md §2.2
-        if step.command is not None:
-            command = self.store.command(step.command)
-            assert command is not None
-            request.payload, request.opt.content_format = command.content, OPAQUE
-            self.store.set_command(step.command, db.SENT, self.loop.time())
-        request.token = self._draw_token(session)
-        request.mid = self.next_mid(device)
-        session.busy = self.ask(request, session.address, self.draws.ack_timeout(device), (session, step))
-        if step.command is not None:
-            self._emit("command-sent", f"PUT {step.path}, {len(request.payload)} bytes", device=device,
-                       command=step.command, mid=request.mid, token=request.token)
-        elif step.kind == "observe":
-            self._emit("observe", f"Observe {step.path}", device=device, path=step.path, mid=request.mid,
-                       token=request.token)
+        if self.faults.take("re-observe", device):
+            session.plan.append(PLAN[1])
+        if self.faults.take("every-request", device):
+            session.plan.extend(EVERY)
+        for name in ("flood", "garbage", "ping"):
+            count = self.faults.take(name, device)
+            if count:
+                self.loop.call_later(PAUSE, partial(self._burst, session, name, int(count)))
 
-    def _draw_token(self, session: Session) -> bytes:
-        """A token that no living observation has, of any device: a notify from a new port has nothing else."""
-        return self.draws.token(session.device.id, session.token_length, lambda token: token in self._tokens
-                                or self.waits_for(token))
+    def _burst(self, session: Session, name: str, count: int) -> None:
+        """Datagrams whose answers nobody waits for: they count as strays."""
+        for _ in range(min(count, AT_ONCE)):
+            self._send(self._stray(session, name), session.address)
+        if count > AT_ONCE:
+            self.loop.call_later(AT_ONCE_PAUSE, partial(self._burst, session, name, count - AT_ONCE))
 
-    # answers and notifications
+    def _stray(self, session: Session, name: str) -> bytes:
+        device = session.device.id
+        if name == "garbage":
+            return self.draws.garbage(device)
+        request = Transfer(Step("read", "/3/0/0")).next() if name == "flood" else Message(code=Code.EMPTY)
+        request.mtype, request.mid = CON, self.next_mid(device)
+        if name == "flood":
+            request.token = self._token(session, PLAN[2])
+        return request.encode()
 
-    def _answered(self, session: Session, step: Step, response: Message, address: Address) -> Callable[[], None]:
-        session.busy = None
-        self._moved(session, address)
-        after, code = nothing, response.code.dotted
-        if step.command is not None:
-            delivered = response.code == Code.CHANGED
-            self._finish(step.command, db.DELIVERED if delivered else db.FAILED, code)
-        elif step.kind == "observe":
-            after = self._observed(session, step, response)
-        else:
-            self._emit("read", f"{step.path}: {code} {response.payload[:40]!r}", device=session.device.id,
-                       path=step.path, code=code, payload=response.payload)
-        self._soon(session)
-        return after
+    # fault switches that strike at once
 
-    def _observed(self, session: Session, step: Step, response: Message) -> Callable[[], None]:
-        code, separate = response.code.dotted, KINDS[response.mtype] != "ACK"
-        # A notify may overtake the answer that was lost; China Telecom's SDK leaves out its Observe (ctwing.md §2.3)
-        notify = separate and step.path == DATA_UP and bool(response.payload)
-        if response.code != Code.CONTENT or (response.opt.observe is None and not notify):
-            self.draws.retire(response.token)
-            self._emit("observe-failed", f"{step.path} is not observed: {code}, no observation",
-                       device=session.device.id, path=step.path, code=code)
-            return nothing
-        session.observed[response.token] = step.path
-        self._tokens[response.token] = session
-        self._emit("observed", f"{step.path} is observed, token {response.token.hex()}", device=session.device.id,
-                   path=step.path, token=response.token)
-        # Whether AEP stores the body of the first answer is unknown (§2.3); one that is not empty is kept here
-        return self._notified(session, response) if response.payload else nothing
-
-    def _notified(self, session: Session, response: Message) -> Callable[[], None]:
-        device, path = session.device.id, session.observed[response.token]
-        if response.code != Code.CONTENT:  # RFC 7641 §4.2: an error ends the observation
-            del session.observed[response.token], self._tokens[response.token]
-            self.draws.retire(response.token)
-            self._emit("observe-failed", f"{path} ended by the device: {response.code.dotted}", device=device,
-                       path=path, code=response.code.dotted)
-            return nothing
-        if path != DATA_UP:
-            self._emit("read", f"{path}: {len(response.payload)} bytes", device=device, path=path,
-                       code=response.code.dotted, payload=response.payload)
-            return nothing
-        kind, payload = KINDS[response.mtype], response.payload
-        uplink = self.store.add_uplink(device, self.loop.time(), payload, response.mid, response.token, kind)
-        self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=uplink, payload=payload,
-                   mid=response.mid, token=response.token, type=kind)
-        session.flushing = True
-        self._soon(session)
-        return lambda: self.store.acknowledge(uplink, self.loop.time())
-
-    # what becomes of commands
-
-    def _finish(self, number: int, status: str, result: str) -> None:
-        command = self.store.command(number)
-        assert command is not None
-        self.store.set_command(number, status, self.loop.time(), result)
-        self._emit(f"command-{status.lower()}", f"command {number}: {result}", device=command.device, command=number,
-                   result=result)
-
-    def _take_back(self, number: int, why: str) -> None:
-        """A command that was sent and not answered waits again while its ttl lasts."""
-        command = self.store.command(number)
-        assert command is not None
-        if command.ttl == 0:
-            self._finish(number, db.FAILED, why)
-        elif command.expires <= self.loop.time():
-            self._finish(number, db.EXPIRED, why)
-        else:
-            self.store.set_command(number, db.SAVED, self.loop.time(), why)
-            self._emit("command-saved", f"command {number} waits again: {why}", device=command.device, command=number)
+    def forget(self, device: str) -> None:
+        """Forgets the observation of 19/0/0."""
+        session = self._sessions.get(device)
+        if session is not None:
+            self.forget_observation(session, DATA_UP)

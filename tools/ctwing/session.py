@@ -13,9 +13,10 @@ from aiocoap.numbers.codes import Code
 
 from tools.ctwing.exchange import Address, Exchange
 from tools.ctwing.store import Device
+from tools.ctwing.transfer import Step, Transfer
 
-DATA_UP, DATA_DOWN = "/19/0/0", "/19/1/0"
 LIFETIME = range(300, 86400 + 1)  # seconds, ctwing.md §2.1; the bound really enforced is unknown (§10)
+LONG_LIFETIME = range(300, 30 * 86400 + 1)  # as one of China Telecom's own SDKs has it, ctwing.md §2.1
 VERSION = "1.0"
 BINDINGS = ("U", "UQ", "S", "SQ", "US", "UQS")  # LwM2M 1.0 §5.3.1.1; AEP uses the first two
 KNOWN = ("ep", "lt", "lwm2m", "b")
@@ -23,22 +24,11 @@ ENDPOINT = re.compile(r"[A-Za-z0-9:+._-]{1,128}")
 _OBJECTS = re.compile(r"<\s*/?(\d+(?:/\d+)?)/?\s*>")  # lenient: a load tool sends <3/0> without the slash, §2.1
 
 
-@dataclass(frozen=True)
-class Step:
-    """One request of the platform: observe, read or write a path; `command` is the command a write carries."""
-
-    kind: str
-    path: str
-    command: int | None = None
-
-
-PLAN = (Step("observe", "/3/0"), Step("observe", DATA_UP), Step("read", "/4/0/8"))
-"""What the platform asks after a registration, in this order (ctwing.md §2.2)."""
-
-
 @dataclass(eq=False)
 class Session:
-    """One registration while it lives. `flushing`: cached commands may go now; `busy`: the request under way."""
+    """One registration while it lives. `kept` is how long the platform keeps it, `lifetime` what it says; `flushing`:
+    what is cached may go now; `busy`: the requests under way, one but for a fault switch; `resets`: paths whose next
+    notification gets a RST, as a user asked."""
 
     device: Device
     power_mode: str
@@ -47,10 +37,12 @@ class Session:
     lifetime: int
     binding: str
     token_length: int
-    plan: deque[Step]
+    plan: deque[Step | Transfer]
     observed: dict[bytes, str] = field(default_factory=dict)
     flushing: bool = False
-    busy: Exchange | None = None
+    kept: int = 0
+    resets: set[str] = field(default_factory=set)
+    busy: list[Exchange] = field(default_factory=list)
     next: asyncio.TimerHandle | None = None
     expiry: asyncio.TimerHandle | None = None
 
@@ -80,10 +72,10 @@ def parameters(request: Message) -> dict[str, str]:
     return found
 
 
-def lifetime_of(query: dict[str, str]) -> int:
+def lifetime_of(query: dict[str, str], allowed: range = LIFETIME) -> int:
     text = query.get("lt", "")
-    if not re.fullmatch("[0-9]{1,9}", text) or int(text) not in LIFETIME:
-        raise Refused(Code.BAD_REQUEST, f"lt={text[:20]!r} is not {LIFETIME[0]}…{LIFETIME[-1]} s")
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) not in allowed:
+        raise Refused(Code.BAD_REQUEST, f"lt={text[:20]!r} is not {allowed[0]}…{allowed[-1]} s")
     return int(text)
 
 

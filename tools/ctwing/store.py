@@ -1,4 +1,5 @@
-"""What the local AEP remembers: products, devices, registrations, uplinks, commands and every datagram, in SQLite.
+"""What the local AEP remembers: products, devices, registrations, uplinks, commands, requests and every datagram, in
+SQLite.
 
 Times are seconds of the loop's clock. It decides nothing and sends nothing: that is aep.py and lwm2m.py.
 """
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 # Command states, ctwing.md §6.2 ("指令已保存 → 指令已发送 / 指令发送失败 …"), §6.3 for DELIVERED, FAILED, EXPIRED.
 SAVED, SENT, DELIVERED, FAILED, EXPIRED = "SAVED", "SENT", "DELIVERED", "FAILED", "EXPIRED"
+ANSWERED = "ANSWERED"  # a request's end, whatever its code
 CONSOLE_WORDS = {SAVED: "指令已保存", SENT: "指令已发送", FAILED: "指令发送失败"}
 """The console's own words, for the states whose words are documented."""
 
@@ -38,6 +40,16 @@ CREATE TABLE IF NOT EXISTS commands (
     data_type TEXT NOT NULL, ttl INTEGER NOT NULL, created REAL NOT NULL, sent_at REAL, finished REAL,
     status TEXT NOT NULL, result TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS commands_of ON commands(device);
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), kind TEXT NOT NULL, path TEXT NOT NULL,
+    payload BLOB NOT NULL, format INTEGER, query TEXT NOT NULL, accept INTEGER, ttl INTEGER NOT NULL,
+    created REAL NOT NULL, finished REAL, status TEXT NOT NULL, result TEXT NOT NULL, answer_format INTEGER,
+    answer BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS requests_of ON requests(device);
+CREATE TABLE IF NOT EXISTS notifications (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), t REAL NOT NULL, path TEXT NOT NULL,
+    format INTEGER, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS notifications_of ON notifications(device);
 CREATE TABLE IF NOT EXISTS trace (
     id INTEGER PRIMARY KEY, t REAL NOT NULL, direction TEXT NOT NULL, peer TEXT NOT NULL, raw BLOB NOT NULL,
     device TEXT);
@@ -128,6 +140,44 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Request:
+    """A device management request of a user. `query` is as in a URI; `result` the device's code, or the reason of a
+    failure; the formats are content formats."""
+
+    id: int
+    device: str
+    kind: str
+    path: str
+    payload: bytes
+    format: int | None
+    query: str
+    accept: int | None
+    ttl: int
+    created: float
+    finished: float | None
+    status: str
+    result: str
+    answer_format: int | None
+    answer: bytes
+
+    @property
+    def expires(self) -> float:
+        return self.created + self.ttl
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A notification of another path than /19/0/0, or the body of the answer to its Observe."""
+
+    id: int
+    device: str
+    t: float
+    path: str
+    format: int | None
+    payload: bytes
+
+
+@dataclass(frozen=True)
 class TraceRow:
     """One datagram as it was on the wire: `direction` up (from `peer`) or down (to it); None device: a stranger."""
 
@@ -139,7 +189,7 @@ class TraceRow:
     device: str | None
 
 
-Row = TypeVar("Row", Product, Device, Registration, Uplink, Command, TraceRow)
+Row = TypeVar("Row", Product, Device, Registration, Uplink, Command, Request, Notification, TraceRow)
 ONLINE = "EXISTS (SELECT 1 FROM registrations r WHERE r.device = devices.id AND r.ended IS NULL)"
 TABLES = {
     Product: "products",
@@ -147,6 +197,8 @@ TABLES = {
     Registration: "registrations",
     Uplink: "uplinks",
     Command: "commands",
+    Request: "requests",
+    Notification: "notifications",
     TraceRow: "trace",
 }
 FLAGS = ("auto_observe", "transparent", "online")
@@ -173,6 +225,12 @@ class Store:
             values.update((name, bool(values[name])) for name in FLAGS if name in values)
             rows.append(row(**values))
         return rows
+
+    def newest(self, row: type[Row], device: str | None, *, after: int, limit: int) -> list[Row]:
+        """The newest `limit` rows after that id, of one device or (for the trace) of all; oldest first."""
+        found = self._select(row, "(? IS NULL OR device = ?) AND id > ?", device, device, after,
+                             order=f"id DESC LIMIT {limit}")
+        return found[::-1]
 
     def _insert(self, table: str, **values: Any) -> int:
         marks = ", ".join("?" * len(values))
@@ -259,6 +317,35 @@ class Store:
         self._db.execute(f"UPDATE commands SET status = :status, result = :result{stamp} WHERE id = :number",
                          {"status": status, "result": result, "t": t, "number": number})
 
+    # requests and notifications
+
+    def add_request(self, device: str, kind: str, path: str, payload: bytes, t: float, **values: Any) -> int:
+        """`values`: format, query, accept, ttl."""
+        return self._insert("requests", device=device, kind=kind, path=path, payload=payload, created=t, status=SAVED,
+                            result="", answer=b"", **values)
+
+    def request(self, number: int) -> Request | None:
+        return next(iter(self._select(Request, "id = ?", number)), None)
+
+    def requests(self, device: str | None = None, status: str | None = None) -> list[Request]:
+        """Requests in the order they were given, of one device or all, in one state or any."""
+        return self._select(Request, "(? IS NULL OR device = ?) AND (? IS NULL OR status = ?)",
+                            device, device, status, status)
+
+    def set_request(self, number: int, status: str, result: str = "") -> None:
+        self._db.execute("UPDATE requests SET status = ?, result = ? WHERE id = ?", (status, result, number))
+
+    def end_request(self, number: int, status: str, t: float, result: str, answer_format: int | None = None,
+                    answer: bytes = b"") -> None:
+        self._db.execute("UPDATE requests SET status = ?, finished = ?, result = ?, answer_format = ?, answer = ? "
+                         "WHERE id = ?", (status, t, result, answer_format, answer, number))
+
+    def add_notification(self, device: str, t: float, path: str, content_format: int | None, payload: bytes) -> int:
+        return self._insert("notifications", device=device, t=t, path=path, format=content_format, payload=payload)
+
+    def notifications(self, device: str) -> list[Notification]:
+        return self._select(Notification, "device = ?", device)
+
     # trace
 
     def add_trace(self, t: float, direction: str, peer: str, raw: bytes, device: str | None) -> int:
@@ -274,6 +361,7 @@ class Store:
         return self._select(TraceRow, "? IS NULL OR device = ?", device, device)
 
     def forget_sessions(self, t: float, reason: str) -> None:
-        """A platform that starts anew knows no session; commands under way go back to the cache."""
+        """A platform that starts anew knows no session; what is under way goes back to the cache."""
         self._db.execute("UPDATE registrations SET ended = ?, reason = ? WHERE ended IS NULL", (t, reason))
         self._db.execute("UPDATE commands SET status = ? WHERE status = ?", (SAVED, SENT))
+        self._db.execute("UPDATE requests SET status = ? WHERE status = ?", (SAVED, SENT))

@@ -4,13 +4,14 @@ A fault strikes before one wake and heals after another, or never. `python -m to
 `--fault random` draws from those that pass; docs/failure-semantics.md is written from the table, and a test walks it.
 """
 
-from tools.faults import cellular, datagrams, hardware
+from tools.faults import cellular, datagrams, hardware, platform
 from tools.faults.fault import Fault
 
 ROOMS: dict[str, tuple[Fault, ...]] = {
     "On the way": datagrams.FAULTS,
     "Network and SIM": cellular.FAULTS,
     "The module": hardware.FAULTS,
+    "The platform": platform.FAULTS,
 }
 """The table by where a fault comes from."""
 

@@ -68,7 +68,9 @@ def _ujson() -> SimpleNamespace:
         return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
 
     def loads(text: Any) -> Any:
-        return json.loads(text if isinstance(text, str) else bytes(text), parse_constant=_no_number)
+        # UTF-8 alone, where json would guess at UTF-16. MicroPython's parser is more lenient than json in other ways: a
+        # comma before the end, names that are no text.
+        return json.loads(text if isinstance(text, str) else bytes(text).decode(), parse_constant=_no_number)
 
     return SimpleNamespace(
         dumps=dumps, loads=loads, load=lambda stream: loads(stream.read()),

@@ -1,0 +1,128 @@
+"""The settings: one table (name, type, unit, range, default, what it does), and what holds values to it. Loaded only
+where there is something to check: a new config.json, a change, another version of the table."""
+
+import ujson
+from micropython import const
+
+from device.settings import BadSetting
+
+_LONGEST = const(4096)  # bytes of config.json
+
+# [name, type, unit, lowest or choices, highest, default, what it does]. No default: the setting is required.
+TABLE = [
+    ["server.host", "text", "", 1, 253, None, "address or name of the platform's LwM2M service, e.g. lwm2m.ctwing.cn"],
+    ["server.port", "int", "", 1, 65535, 5683, "its UDP port"],
+    ["lwm2m.endpoint", "choice", "", ("imei", "urn:imei", "urn:imei-imsi"), None, "imei", "endpoint's format"],
+    ["lwm2m.lifetime", "int", "s", 300, 86400, 86400, "how long the platform waits for a sign of life"],
+    ["lwm2m.update", "choice", "", ("needed", "each_exchange"), None, "needed", "when the registration is updated"],
+    ["lwm2m.keepalive", "int", "s", 0, 86400, 0, "sleep mode: Update so often, to stay reachable; 0: never"],
+    ["lwm2m.ack_timeout", "int", "ms", 500, 10000, 2000, "CoAP ACK_TIMEOUT: wait before the first retransmission"],
+    ["lwm2m.retries", "int", "", 0, 8, 4, "CoAP MAX_RETRANSMIT"],
+    ["report.interval", "int", "s", 60, 1116000, 21600, "time between wakes; rounded up to what T3412 can say"],
+    ["report.batch", "int", "", 1, 16, 4, "most entries of the outbox in one uplink; 512 bytes bound it as well"],
+    ["report.type", "choice", "", ("con", "non"), None, "con", "con: acknowledged; non: may be lost unseen"],
+    ["outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"],
+    ["listen.window", "int", "ms", 200, 10000, 2000, "how long to wait for commands after the last message"],
+    ["downlink.mode", "choice", "", ("push", "buffer"), None, "push", "buffer: kept until app.py asks"],
+    ["link.dns", "addresses", "", 0, 2, "", "name servers where the network gives none"],
+    ["link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"],
+    ["power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: power down between wakes; sleep: light sleep"],
+    ["power.active", "int", "s", 2, 11160, 2, "T3324: how long the network may still reach us before PSM"],
+]  # type: list  # fmt: skip
+
+
+def defaults() -> dict:
+    """{name: default} of every setting that has one."""
+    return {row[0]: row[5] for row in TABLE if row[5] is not None}
+
+
+def check(name: str, value):
+    """Raises BadSetting unless `value` is allowed for `name`; returns it."""
+    if not isinstance(name, str):
+        raise BadSetting("a setting's name is a text")
+    for row in TABLE:
+        if row[0] == name:
+            break
+    else:
+        raise BadSetting("%s: there is no such setting" % name[:40])
+    kind, unit, low, high = row[1:5]
+    if kind == "choice":
+        good, wanted = value in low, "one of " + ", ".join(low)
+    elif kind == "text":
+        good = isinstance(value, str) and low <= _length(value) <= high
+        wanted = "text of %d-%d bytes" % (low, high)
+    elif kind == "addresses":
+        good = isinstance(value, str) and (not value or _addresses(value, high))
+        wanted = "%d-%d IP addresses, by comma" % (low, high)
+    else:
+        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        wanted = "a whole number %d-%d%s" % (low, high, " " + unit if unit else "")
+    if not good:
+        raise BadSetting("%s: %s is not allowed; give %s" % (name, _short(value), wanted))
+    return value
+
+
+def _addresses(text: str, most: int) -> bool:
+    """Only what an address is written with: it goes into an AT command."""
+    parts = text.split(",")
+    for part in parts:
+        if not 2 <= len(part) <= 39 or part.strip("0123456789abcdefABCDEF.:") or not ("." in part or ":" in part):
+            return False
+    return len(parts) <= most
+
+
+def parse(text) -> dict:
+    """All settings from a config file's bytes, None where there is no file; defaults filled in. Raises BadSetting."""
+    if text is None:
+        raise BadSetting("config.json: missing")
+    if len(text) > _LONGEST:
+        raise BadSetting("config.json: longer than %d bytes" % _LONGEST)
+    try:
+        given = ujson.loads(text)
+    except (ValueError, RuntimeError):  # RuntimeError: nested too deep
+        raise BadSetting("config.json: not valid JSON")
+    if not isinstance(given, dict):
+        raise BadSetting("config.json: not an object of settings")
+    values = defaults()
+    for name in given:  # the module's ujson takes names that are no text
+        values[name] = check(name, given[name])
+    problem = _missing(values)
+    if problem:
+        raise BadSetting(problem)
+    return values
+
+
+def known(values: dict):
+    """Settings that were good under another version of the table: what it lacked has its default, what is no more, or
+    not allowed any more, is left out. None where a required one is missing then."""
+    found = defaults()
+    for name in values:
+        try:
+            found[name] = check(name, values[name])
+        except BadSetting:
+            continue
+    return None if _missing(found) else found
+
+
+def _missing(values: dict) -> str:
+    """The first required setting that has no value, as a message, or ""."""
+    for row in TABLE:
+        if row[0] not in values:
+            return "%s: missing; %s" % (row[0], row[6])
+    return ""
+
+
+def _short(value) -> str:
+    try:
+        text = ujson.dumps(value)
+    except (ValueError, TypeError, RuntimeError):  # RuntimeError: nested too deep
+        return "this value"
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _length(text: str) -> int:
+    """Bytes; -1 for half a surrogate pair, which is no text."""
+    try:
+        return len(text.encode())
+    except ValueError:
+        return -1

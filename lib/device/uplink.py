@@ -1,0 +1,36 @@
+"""One uplink's payload out of the oldest entries of the outbox."""
+
+from device import readings
+from store.outbox import PAYLOAD_LIMIT
+
+
+def batch(cycle):
+    """([(id,), ...], payload) of the next uplink: as many of the oldest entries as fit, an array where there are
+    several. ([], b"") where nothing waits."""
+    now, stamp = cycle.stamp()
+    # An entry on flash takes about 3/2 of its payload: no more are read than could fit.
+    found = cycle.outbox.batch(cycle.settings.values["report.batch"], 2 * PAYLOAD_LIMIT)
+    if not found:
+        return found, b""
+    parts, total = [], 1
+    for number, entry in found:
+        if cycle.commands.unfinished(entry.get("task")):
+            break
+        when = entry["t"]
+        if not when and now and entry.get("b") == cycle.boots:
+            when = now - (stamp["u"] - entry["u"]) // 1000  # taken in this power-on, before the network told the time
+        part = readings.payload(number, entry, when).encode()
+        if parts and total + len(part) + 1 > PAYLOAD_LIMIT:
+            break
+        parts.append(part)
+        total += len(part) + 1
+    if not parts:
+        return [], b""
+    rows = [row[:1] for row in found[: len(parts)]]  # the ids: the entries are not needed any more
+    return rows, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]"
+
+
+def span(rows: list) -> str:
+    """The ids of a batch, for the log."""
+    first, last = rows[0][0], rows[-1][0]
+    return str(first) if first == last else "%d to %d" % (first, last)
