@@ -30,10 +30,12 @@ NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpyth
 RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
 
+PERIOD = (8004, {"frozen_period": 6})
+
 # The guide's commands (ctwing.md §1.7), in turn: service id and field.
 COMMANDS = (
     (8001, {"valve_onoff": 0}),
-    (8004, {"frozen_period": 6}),
+    PERIOD,
     (8006, {"valveoff_enable": 1}),
     (8001, {"valve_onoff": 1}),
 )
@@ -237,8 +239,16 @@ def files(plan: Plan) -> dict[str, bytes]:
     return {**tree, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}
 
 
+def commands(plan: Plan) -> list[tuple[int, dict]]:
+    """The commands of a run: the one that sets the period sets what it is, or is left out where it cannot say that."""
+    hours, rest = divmod(interval(plan), 3600)
+    usual = rest == 0 and 1 <= hours <= 24
+    period = [(PERIOD[0], {"frozen_period": hours})] if usual else []
+    return [each for command in COMMANDS for each in (period if command is PERIOD else [command])]
+
+
 async def _wakes(run: Run, hooks: Hooks) -> None:
-    power, orders = _Power(run), itertools.cycle(COMMANDS)
+    power, orders = _Power(run), itertools.cycle(commands(run.plan))
     try:
         while True:
             hooks.before(run)
@@ -327,7 +337,8 @@ def _middle(run: Run, wake: Wake, first: int) -> float:
     A wake without a boot began in the middle of the sleep before it. `first`: its first event."""
     half = interval(run.plan) / 2
     asked = [event.t for event in run.events.log[first:] if event.kind == "sensor" and event.text == "flow"]
-    return max([wake.began + half * (wake.reason == NO_BOOT), *asked[-1:]]) + half
+    latest = wake.began + 3 * half  # where the meter is asked again and again
+    return min(max([wake.began + half * (wake.reason == NO_BOOT), *asked[-1:]]), latest) + half
 
 
 def _sleep(run: Run) -> float:
