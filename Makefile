@@ -38,12 +38,12 @@ oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `m
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(OLD_VM) >&2; \
 	else echo "no npm: tests in MicroPython 1.10 will skip (apt-get install nodejs npm)" >&2; fi
 
-JUDGES := tshark nodejs npm valgrind
+JUDGES := tshark libcoap3-bin nodejs npm valgrind
 judges: ## outside programs that tests ask: installs them on Debian as root, else prints the line
 	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \
 	  apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends $(JUDGES) >&2; \
-	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark node"; fi
+	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark libcoap node"; fi
 
 clean: ## removes the environment and everything built
 	@rm -rf $(VENV) build run.littlefs .mypy_cache .ruff_cache .pytest_cache .hypothesis
