@@ -98,6 +98,8 @@ class Cycle:
         self.quiet = 0  # and before which the platform is not tried again
         self.delivered = False  # whether the platform has acknowledged something in this wake
         self.silent = False  # whether the radio was switched off
+        self.losses = 0  # of the path, since the last wake on schedule
+        self.routine = False  # awake for a sign of life alone: not worth a word on flash, which frequent ones would wear
         self.psm = False  # whether sleep is PSM: by setting, and where the module has it
         self.ladder = None
         self._opened_with = None  # the settings of the session
@@ -171,6 +173,8 @@ class Cycle:
 
     def _sample(self) -> str:
         """Readings that are due go into the outbox."""
+        self.routine = False
+        self.losses = 0
         self.power.hold()
         interval = self.settings.values["report.interval"]
         self._keep_schedule(interval)
@@ -225,7 +229,8 @@ class Cycle:
         """The session resumes or registers, or was kept."""
         self.session.open(self.until)
         how = events.DIRECT if self.session.direct else events.RESUMED if self.session.resumed else events.REGISTERED
-        self.health.note(how)
+        if not self.routine:
+            self.health.note(how)
         _log.info("session %s", "kept" if self.session.direct else "resumed" if self.session.resumed else "registered")
         # The registration is worth more than anything later in this wake: without it the next wake registers anew.
         self.save_session()
@@ -284,7 +289,8 @@ class Cycle:
         if tries < 0:
             self.power.hold()
             return "commands" if self.commands.waiting() else "more"
-        self.health.note(events.RELEASED if tries else events.UNRELEASED, tries)
+        if not self.routine:
+            self.health.note(events.RELEASED if tries else events.UNRELEASED, tries)
         if self.psm:
             self.close()
         if orders.take(orders.REBOOT):

@@ -25,7 +25,8 @@ def sleep(cycle) -> str:
     cycle.power.doze()
     psm = cycle.psm and not cycle.silent
     grant = _granted(cycle) if psm else None
-    put_by(cycle)
+    if not cycle.routine:
+        put_by(cycle)
     if psm:
         _power_down(cycle, grant)
     return _light(cycle)
@@ -81,7 +82,6 @@ def _light(cycle) -> str:
     if (cycle.outbox.waiting or cycle.lacks_session()) and cycle.sampled < cycle.quiet < until:
         until = cycle.quiet
     renew = _renewal(cycle)
-    losses = 0
     while True:
         now = cycle.clock.now()
         if now >= until:
@@ -92,14 +92,15 @@ def _light(cycle) -> str:
             cycle.clock.sleep(nap - now)
             continue
         if renew is not None and now >= renew:
-            cycle.session.refresh = True
+            cycle.session.refresh = cycle.routine = True
             event = "sign of life due"
         else:
+            cycle.routine = False
             event = _hear(cycle, nap if renew is None else min(nap, renew))
         if event == "path lost":
-            losses += 1
+            cycle.losses += 1
             cycle.health.note(events.PATH_LOST)
-            if losses > _LOSSES:
+            if cycle.losses > _LOSSES:
                 event = ""
         if event:
             cycle.power.hold()

@@ -24,6 +24,7 @@ _log = log.getLogger("trouble")
 def fault(cycle) -> str:
     """The state FAULT."""
     found = cycle.problem
+    cycle.routine = False
     cycle.health.faulted(found)
     tried = cycle.tried.get(found.code, 0)
     cycle.tried[found.code] = tried + 1

@@ -18,8 +18,8 @@ class Device:
     """One device over several power-ons. `handlers(app, ran)` declares its commands; `ran` lists what they were called
     with. `kept` is the queue's record, in memory unless `on_flash`."""
 
-    def __init__(self, handlers, on_flash=False):
-        self.handlers, self.on_flash = handlers, on_flash
+    def __init__(self, handlers, on_flash=False, buffered=False):
+        self.handlers, self.on_flash, self.buffered = handlers, on_flash, buffered
         self.flash = Flash(blocks=32)
         self.flash.install({"state/": b""})
         self.kept = Memory()
@@ -33,7 +33,8 @@ class Device:
         self.health = Health()
         self.outbox = self.bench.load("store.outbox").Outbox("/usr/state/outbox")
         record = self.bench.load("store.record").Record("/usr/state/commands.rec") if self.on_flash else self.kept
-        self.commands = self.app.Commands(record, self.outbox, self.health, lambda: (T0, {"b": 1, "u": 5}))
+        stamp = lambda: (T0, {"b": 1, "u": 5})  # noqa: E731
+        self.commands = self.app.Commands(record, self.outbox, self.health, stamp, self.buffered)
         return self
 
     def keep(self, **body):

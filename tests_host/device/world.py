@@ -42,10 +42,11 @@ def image(config: str | None, app: str | None, engine: str = "cpython") -> bytes
 
 class World:
     """`config` are settings beside the server's address, None for no config.json; `app` is another app.py; the VM's
-    heap is bounded; the rest changes the carrier's network (tools/module/profiles/networks.py)."""
+    heap is bounded; `power_mode` is the product's; the rest changes the carrier's network (tools/module/profiles/networks.py)."""
 
     def __init__(self, config: dict | None = {}, app: str | None = None, *, provisioned: bool = True, seed: int = 1,  # noqa: B006
-                 loss: float = 0.0, platform: bool = True, engine: str = "cpython", **carrier: Any) -> None:
+                 loss: float = 0.0, platform: bool = True, engine: str = "cpython", power_mode: str = "PSM",
+                 **carrier: Any) -> None:
         self.loop = WorldLoop()
         asyncio.set_event_loop(self.loop)
         self.events = Events(self.loop.time)
@@ -57,7 +58,7 @@ class World:
         self.flash = self.module.flash
         self.flash.image[:] = image(None if config is None else json.dumps(config, sort_keys=True), app, engine)
         who = self.module.identity
-        product = self.aep.create_product("meters", power_mode="PSM")
+        product = self.aep.create_product("meters", power_mode=power_mode)
         self.device = self.aep.create_device(product, name="meter", imsi=who.imsi,
                                              imei=who.imei if provisioned else "86000000" + who.imei[8:])
         plan = Plan(engine=engine, config=config or {}, app=app)
