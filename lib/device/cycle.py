@@ -99,7 +99,7 @@ class Cycle:
         self.delivered = False  # whether the platform has acknowledged something in this wake
         self.silent = False  # whether the radio was switched off
         self.losses = 0  # of the path, since the last wake on schedule
-        self.routine = False  # awake for a sign of life alone: not worth a word on flash, which frequent ones would wear
+        self.routine = False  # awake for a sign of life alone: not worth a word on flash
         self.psm = False  # whether sleep is PSM: by setting, and where the module has it
         self.ladder = None
         self._opened_with = None  # the settings of the session
