@@ -141,6 +141,12 @@ def test_socket_that_does_not_connect_is_closed():
     assert network.made[0].closed == 1
 
 
+def test_closing_frees_the_socket():
+    network = Network()
+    network.path().close()
+    assert network.socket.closed == 1
+
+
 def test_datagram_goes_out_whole_or_there_is_no_path():
     network = Network()
     path = network.path()
