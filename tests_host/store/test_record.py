@@ -140,7 +140,12 @@ def test_the_longest_value_that_is_taken_is_read_again(flash):
 
 
 @pytest.mark.parametrize("old", [{"n": 1}, None])
-def test_what_reads_back_differently_is_refused_and_the_old_value_stays(flash, old):
+@pytest.mark.parametrize(
+    "written",
+    [frame({"n": 3}), frame({"n": 2})[:9] + b'{"n": 3}', b"00000000 " + frame({"n": 2})[9:]],
+    ids=["a record that is whole, but not the one that was saved", "its head", "its body"],
+)
+def test_what_reads_back_differently_is_refused_and_the_old_value_stays(flash, old, written):
     if old is not None:
         record(flash).save(old)
     bench = Bench(flash)
@@ -150,7 +155,7 @@ def test_what_reads_back_differently_is_refused_and_the_old_value_stays(flash, o
     def falsified(path, mode="r"):
         if mode == "wb":
             with opened(path, mode) as file:
-                file.write(frame({"n": 3}))  # a record that is whole, but not the one that was saved
+                file.write(written)
             return opened("/usr/elsewhere", mode)
         return opened(path, mode)
 
@@ -161,8 +166,9 @@ def test_what_reads_back_differently_is_refused_and_the_old_value_stays(flash, o
     assert record(flash).load() == old
 
 
-def test_file_system_that_does_not_rename_over_a_file_is_served(flash):
-    """To be probed (quecpython.md §1.6): rename onto an existing file."""
+@pytest.mark.parametrize("number", [17, 1, 22])
+def test_file_system_that_does_not_rename_over_a_file_is_served(flash, number):
+    """To be probed (quecpython.md §1.6): rename onto an existing file, and what it is refused with."""
     record(flash).save({"n": 1})
 
     def run(bench):
@@ -171,7 +177,7 @@ def test_file_system_that_does_not_rename_over_a_file_is_served(flash):
 
         def strict(old, new):
             if bench.usr.kind(new):
-                raise OSError(17)
+                raise OSError(number)
             rename(old, new)
 
         uos.rename = strict
@@ -195,6 +201,20 @@ def test_a_rename_that_fails_otherwise_costs_nothing(flash, number):
         bench.load("store.record").Record(PATH).save({"n": 2})
     assert caught.value.args == (number,) and record(flash).load() == {"n": 1}
     assert flash.read("x.rec") == frame({"n": 1})
+
+
+def test_a_file_that_cannot_be_removed_is_said_and_one_that_is_not_there_is_not(flash):
+    bench = Bench(flash)
+    discard = bench.load("store.record").discard
+    discard("/usr/nothing")
+
+    def failing(path):
+        raise OSError(5)
+
+    bench.modules["uos"].remove = failing
+    with pytest.raises(OSError) as caught:
+        discard("/usr/something")
+    assert caught.value.args == (5,)
 
 
 def test_a_directory_is_made_once_and_what_stands_in_its_way_is_said(flash):
