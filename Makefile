@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 OLD_VM := build/oldvm/ready
 ARGS ?=
 
-.PHONY: help run test check bench logs oldvm judges clean
+.PHONY: help run console test check bench logs oldvm judges clean
 .DEFAULT_GOAL := help
 
 help: ## lists the targets
@@ -15,6 +15,9 @@ help: ## lists the targets
 
 run: $(READY) ## three wakes of a simulated module against a local AEP; ARGS="--json", ARGS="--help"
 	@$(PY) -m tools run $(ARGS)
+
+console: $(READY) ## the local AEP in real time, with a web page, until Ctrl-C; ARGS="--device IMEI", ARGS="--help"
+	@$(PY) -m tools aep $(ARGS)
 
 test: $(READY) oldvm ## all tests, in CPython, the newest MicroPython VM and an old one; ARGS="-k outbox"
 	@$(PY) -m pytest $(ARGS)
@@ -24,7 +27,7 @@ check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode comp
 	@$(PY) -m tools.dialect
 	@$(PY) -m tools.dialect.types
 
-bench: $(READY) ## datagrams, bytes, code size and heap of a report, counted; ARGS="--json"
+bench: $(READY) ## datagrams, bytes, code size, heap and instructions of a report, counted; ARGS="--json"
 	@$(PY) -m tools bench $(ARGS)
 
 logs: $(READY) ## the wakes of a device as its journal tells them; ARGS="run.littlefs"
@@ -35,12 +38,12 @@ oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `m
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(OLD_VM) >&2; \
 	else echo "no npm: tests in MicroPython 1.10 will skip (apt-get install nodejs npm)" >&2; fi
 
-JUDGES := tshark nodejs npm valgrind
+JUDGES := tshark libcoap3-bin nodejs npm valgrind
 judges: ## outside programs that tests ask: installs them on Debian as root, else prints the line
 	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \
 	  apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends $(JUDGES) >&2; \
-	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark node"; fi
+	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark libcoap node"; fi
 
 clean: ## removes the environment and everything built
 	@rm -rf $(VENV) build run.littlefs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -56,9 +56,29 @@ def test_a_handler_that_computes_without_end_is_reset_by_the_watchdog_too(monkey
     assert len(done.wakes) == 4
 
 
-def test_power_mode_sleep_is_refused_because_a_run_counts_wakes_from_psm():
-    with pytest.raises(ScenarioError, match="PSM"):
-        play(quicker(Plan(config={"power.mode": "sleep"})))
+@pytest.mark.parametrize("engine", ["vm", "cpython"])
+@pytest.mark.parametrize("changes", [{"config": {"power.mode": "sleep"}}, {"family": "EC800M"}, {"family": "EC800K"}])
+def test_where_there_is_no_psm_a_wake_is_one_report_interval_of_one_long_power_on(engine, changes):
+    done = play(Plan(engine=engine, measure_heap=False, wakes=4, **changes))
+    result = figures.result(done)
+    assert result["error"] is None
+    assert (result["wakes"], result["boots"], result["psm_entered"]) == (4, 1, 0)
+    asked = [event.t for event in done.events.of("sensor") if event.text == "flow"]
+    assert [round(later - earlier) for earlier, later in zip(asked, asked[1:], strict=False)] == [21600] * 3
+    assert result["commands_answered"] == result["commands_sent"] == 2
+    assert [event.text for event in done.events.of("power")] == ["cut"]  # from outside, after the last interval
+    assert [bool(wake.stayed_on) for wake in done.wakes] == [True] * 4
+
+
+def test_between_two_reports_without_psm_the_meter_books_light_sleep():
+    done = play(quicker(Plan(family="EC800M", wakes=3)))
+    spent = done.module.board.meter.report()["ms"]
+    assert spent["sleep"] > 0.98 * sum(spent.values())
+
+
+def test_a_module_that_stays_on_though_nothing_in_the_world_keeps_it_is_a_failure():
+    cycle = "import pm\n\nlock = pm.create_wakelock('app', 3)\npm.wakelock_lock(lock)\n"
+    assert ended(APP + "\n\n" + cycle)["name"] == "no-psm"
 
 
 @pytest.mark.parametrize("engine", ["vm", "cpython"])

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from tools.aep import aep
 from tools.bench import bench
 from tools.docs import docs
 from tools.logs import logs
@@ -13,7 +14,7 @@ from tools.run import run
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Tools around the ECx00x application for CTWing AEP.")
-for command in (run, bench, logs, docs):
+for command in (run, bench, logs, docs, aep):
     cli.command()(command)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from tools.ctwing.store import Uplink
 from tools.module.flash import Flash
-from tools.scenario import NO_BOOT, Given, Run, Wake, interval
+from tools.scenario import NO_BOOT, Run, interval
+from tools.truth import LANDING, Truth
 from tools.world.events import Event
 
 # Field of a report -> (sensor of the world that it comes from, its units in one of the sensor's, service id).
@@ -39,8 +40,7 @@ EARLY, LATE = 1.0, 3.0
 """Seconds by which an entry's time may lie after and before its sample: it is the whole second in which sampling began,
 and a sample follows within a second or two."""
 
-EXCHANGE_LIFETIME, LANDING = 247.0, 10.0
-"""Seconds: RFC 7252 §4.8.2; and within which a datagram that was let go has landed, or nowhere."""
+EXCHANGE_LIFETIME = 247.0  # seconds, RFC 7252 §4.8.2
 
 FAILED = re.compile(r"^ERROR:\w+:(?!E\d+ )")
 """The device's log line of a reading or handler that failed; faults (E25 …) are met by trying again."""
@@ -69,13 +69,13 @@ Entry = dict[str, Any]
 
 def check(run: Run) -> Verdict:
     """The verdict on a run."""
-    verdict = Verdict()
+    verdict, truth = Verdict(), Truth(run)
     stored = entries(run)
     left = waiting(run.module.flash)
-    _readings(run, stored, left, verdict)
-    _ids(run, stored, {entry["id"] for entry in left}, verdict)
-    _commands(run, [entry for entry in stored if "taskId" in entry], verdict)
-    _module(run, verdict)
+    _readings(run, truth, stored, left, verdict)
+    _ids(run, truth, stored, {entry["id"] for entry in left}, verdict)
+    _commands(run, truth, [entry for entry in stored if "taskId" in entry], verdict)
+    _module(run, truth, verdict)
     return verdict
 
 
@@ -109,7 +109,7 @@ def waiting(flash: Flash) -> list[Entry]:
     return out
 
 
-def _readings(run: Run, stored: list[Entry], left: list[Entry], verdict: Verdict) -> None:
+def _readings(run: Run, truth: Truth, stored: list[Entry], left: list[Entry], verdict: Verdict) -> None:
     at_platform = {entry["id"]: entry for entry in stored if "taskId" not in entry}
     kept = {e["id"]: {**dict(e["f"]), "serviceId": e["s"], "t": e["t"], "id": e["id"]} for e in left if "task" not in e}
     held = list({**kept, **at_platform}.values())
@@ -117,25 +117,25 @@ def _readings(run: Run, stored: list[Entry], left: list[Entry], verdict: Verdict
     verdict.readings_acknowledged, verdict.readings_taken = len(acked), len(held)
     verdict.readings_waiting = len(held) - len(at_platform)
     for name in FIELDS:
-        matched = _match(run, name, [entry for entry in held if name in entry], verdict)
+        matched = _match(run, truth, name, [entry for entry in held if name in entry], verdict)
         if run.plan.app is None:
-            _promised(run, name, matched, verdict)
+            _promised(run, truth, name, matched, verdict)
 
 
-def _match(run: Run, name: str, unmatched: list[Entry], verdict: Verdict) -> list[float]:
+def _match(run: Run, truth: Truth, name: str, unmatched: list[Entry], verdict: Verdict) -> list[float]:
     """Finds the sample behind each entry; returns the times of those found."""
     sensor, scale, service = FIELDS[name]
     times = []
     for event in run.events.of("sensor"):
         if event.data["field"] != sensor:
             continue
-        match = next((entry for entry in unmatched if _same(run, entry, name, scale, event)), None)
+        match = next((entry for entry in unmatched if _same(truth, entry, name, scale, event)), None)
         if match is not None:
             unmatched.remove(match)
             times.append(event.t)
             if match["serviceId"] != service:
                 verdict.problems.append(f"changed: {name} (id {match['id']}) came under service {match['serviceId']}")
-        elif name in EVERY_SAMPLE and not _flash_refused(run, event.t):
+        elif name in EVERY_SAMPLE and not truth.flash_refused(event.t):
             verdict.readings_taken += 1
             verdict.readings_lost += 1
             verdict.problems.append(f"lost: {sensor} {event.data['value']} drawn at {event.t:.0f} is nowhere")
@@ -144,49 +144,16 @@ def _match(run: Run, name: str, unmatched: list[Entry], verdict: Verdict) -> lis
     return times
 
 
-def _was_connected(run: Run, wake: Wake) -> bool:
-    """Whether the module had a data call at any time of the wake."""
-    up = False
-    for event in run.events.of("pdp", "power"):
-        if event.t > wake.ended:
-            break
-        if event.t >= wake.began and up:
-            return True
-        up = event.kind == "pdp" and event.text == "up"
-    return up
-
-
-def _same(run: Run, entry: Entry, name: str, scale: int, event: Event) -> bool:
+def _same(truth: Truth, entry: Entry, name: str, scale: int, event: Event) -> bool:
     if round(float(entry[name]) * scale) != event.data["value"]:
         return False
     when = entry.get("t")
     if not when:  # only what was taken before the clock was first set may have no time
-        told = _times(run, "clock", "told")
-        return not told or event.t < told[0]
-    return -EARLY <= event.t + _clock_error(run, event.t) - when <= LATE
+        return not truth.told or event.t < truth.told[0]
+    return -EARLY <= event.t + truth.clock_error(event.t) - when <= LATE
 
 
-def _clock_error(run: Run, t: float) -> int:
-    """Seconds by which the module's clock was ahead at a time: it jumps, and the network sets it right."""
-    ahead = 0
-    for event in run.events.of("clock"):
-        if event.t <= t:
-            ahead = 0 if event.text == "told" else ahead + event.data["seconds"]
-    return ahead
-
-
-def _times(run: Run, kind: str, *texts: str) -> list[float]:
-    """When something happened in the world."""
-    return [event.t for event in run.events.of(kind) if not texts or event.text in texts]
-
-
-def _flash_refused(run: Run, t: float) -> bool:
-    """Whether the world had filled the flash at that time."""
-    before = [event for event in run.events.of("flash") if event.t <= t]
-    return bool(before) and before[-1].text == "full"
-
-
-def _promised(run: Run, name: str, times: list[float], verdict: Verdict) -> None:
+def _promised(run: Run, truth: Truth, name: str, times: list[float], verdict: Verdict) -> None:
     """Sampled in the first wake, and from then on no longer than declared between two samples."""
     if not run.wakes:
         return
@@ -195,10 +162,10 @@ def _promised(run: Run, name: str, times: list[float], verdict: Verdict) -> None
     granted = max((event.data["tau_s"] for event in run.events.of("psm") if event.text == "granted"), default=0)
     # A wake may be late by its own length and a back-off.
     longest = max(PROMISED[name], interval(run.plan), granted) * 1.2 + 600
-    excused = _times(run, "mute") if name in EVERY_SAMPLE else []
+    excused = list(truth.mute) if name in EVERY_SAMPLE else []
     if name in NEED_NETWORK:
-        excused += [wake.began for wake in run.wakes if not _was_connected(run, wake)]
-    excused += [event.t for event in run.events.of("sensor") if _flash_refused(run, event.t)]
+        excused += [wake.began for wake in run.wakes if not truth.connected(wake)]
+    excused += [event.t for event in run.events.of("sensor") if truth.flash_refused(event.t)]
     marks = sorted([*times, *excused, run.wakes[-1].ended])
     # From light sleep into PSM: the sleep that follows is a whole T3412, whenever the last sample was.
     doze_ends = [wake.ended for wake in run.wakes if wake.reason == NO_BOOT and not wake.stayed_on]
@@ -208,7 +175,7 @@ def _promised(run: Run, name: str, times: list[float], verdict: Verdict) -> None
             verdict.problems.append(f"missing: no {name} for {later - earlier:.0f} s from {earlier:.0f} on")
 
 
-def _ids(run: Run, stored: list[Entry], left: set[int], verdict: Verdict) -> None:
+def _ids(run: Run, truth: Truth, stored: list[Entry], left: set[int], verdict: Verdict) -> None:
     """Ids count every entry without a gap, so one that is nowhere is an entry that was lost. One that came twice must
     be the same entry, and its first message's acknowledgement must never have arrived."""
     by_id: dict[int, list[Entry]] = {}
@@ -221,31 +188,30 @@ def _ids(run: Run, stored: list[Entry], left: set[int], verdict: Verdict) -> Non
     for number, found in by_id.items():
         verdict.readings_duplicated += len(found) - 1
         for entry in found[:-1]:
-            if _acknowledgement_arrived(run, entry["uplink"]):
+            if _acknowledgement_arrived(run, truth, entry["uplink"]):
                 verdict.problems.append(f"doubled: id {number} came again though its first message was acknowledged")
         bodies = {json.dumps({k: v for k, v in e.items() if k not in ("uplink", "t")}, sort_keys=True) for e in found}
         if len(bodies) > 1:
             verdict.problems.append(f"changed: id {number} stands for {len(bodies)} different entries")
 
 
-def _acknowledgement_arrived(run: Run, uplink: Uplink) -> bool:
+def _acknowledgement_arrived(run: Run, truth: Truth, uplink: Uplink) -> bool:
     """Whether the network carried an ACK (RFC 7252 §4.2) of this message to the module's socket, and the module could
     still make something of it: it stayed on, and its flash took what was to be noted."""
     ack = bytes([0x60, 0x00]) + uplink.mid.to_bytes(2, "big")
-    stranded = [event.t for event in run.events.of("dropped", "unreached") if event.data.get("raw") == ack]
-    ends = _times(run, "power", "cut", "watchdog", "restart")
+    gone = truth.stranded(ack) + truth.resets
     for datagram in run.network.trace:
         sent = datagram.t_us / 1e6
         if datagram.direction != "down" or datagram.data != ack or datagram.lost:
             continue
-        if not 0 <= sent - uplink.t < EXCHANGE_LIFETIME or _flash_refused(run, sent):
+        if not 0 <= sent - uplink.t < EXCHANGE_LIFETIME or truth.flash_refused(sent):
             continue
-        if not any(sent <= t < sent + LANDING for t in stranded + ends):
+        if not any(sent <= t < sent + LANDING for t in gone):
             return True
     return False
 
 
-def _commands(run: Run, answers: list[Entry], verdict: Verdict) -> None:
+def _commands(run: Run, truth: Truth, answers: list[Entry], verdict: Verdict) -> None:
     verdict.commands_sent = len(run.given)
     by_task: dict[int, dict[int, Entry]] = {}
     for answer in answers:
@@ -259,7 +225,7 @@ def _commands(run: Run, answers: list[Entry], verdict: Verdict) -> None:
             continue
         verdict.commands_answered += 1
         told = {key: found[0].get(key) for key in ("serviceId", "act_result", *given.fields)}
-        if told["act_result"] == 1 and _stopped(run, given, found[0]["uplink"].t):
+        if told["act_result"] == 1 and truth.stopped(given, found[0]["uplink"].t):
             may_have_failed.add(given.task)
         elif told != {"serviceId": given.service + 1000, "act_result": 0, **given.fields}:
             verdict.problems.append(f"{what} was answered {told}")
@@ -277,15 +243,7 @@ def _commands(run: Run, answers: list[Entry], verdict: Verdict) -> None:
         verdict.problems.append(f"the valve was to move {states} and moved {moves}")
 
 
-def _stopped(run: Run, given: Given, answered: float) -> bool:
-    """Whether the world kept the device from carrying a command out: the meter's line was cut, the power went, the
-    flash refused. Whether the valve moved before that is open."""
-    saved = next(event.t for event in run.events.of("command-saved") if event.data["command"] == given.command)
-    times = _times(run, "mute") + _times(run, "power", "cut", "watchdog", "restart") + _times(run, "flash", "full")
-    return any(saved <= t <= answered for t in times)
-
-
-def _module(run: Run, verdict: Verdict) -> None:
+def _module(run: Run, truth: Truth, verdict: Verdict) -> None:
     """Each wake ended in PSM unless the world kept the module on, and nothing of the user's failed."""
     ends = Counter(event.text for event in run.events.of("power"))
     down = sum(not wake.stayed_on for wake in run.wakes)
@@ -294,6 +252,6 @@ def _module(run: Run, verdict: Verdict) -> None:
     if run.problem is None and run.module.boots != sum(ends.values()):
         verdict.problems.append(f"{run.module.boots} boots, and the power went {sum(ends.values())} times")
     failed = [event.text for event in run.events.of("log")
-              if FAILED.match(event.text) and not _flash_refused(run, event.t)]
-    if len(failed) > len(_times(run, "mute")):
+              if FAILED.match(event.text) and not truth.flash_refused(event.t)]
+    if len(failed) > len(truth.mute):
         verdict.problems.append(f"{len(failed)} readings or handlers failed; the first: {failed[0]}")

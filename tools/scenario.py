@@ -17,7 +17,7 @@ from tools.module.board import PowerOff
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
-from tools.module.tree import CompileError, boot_record, build
+from tools.module.tree import CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
@@ -30,10 +30,12 @@ NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpyth
 RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
 
+PERIOD = (8004, {"frozen_period": 6})
+
 # The guide's commands (ctwing.md §1.7), in turn: service id and field.
 COMMANDS = (
     (8001, {"valve_onoff": 0}),
-    (8004, {"frozen_period": 6}),
+    PERIOD,
     (8006, {"valveoff_enable": 1}),
     (8001, {"valve_onoff": 1}),
 )
@@ -201,6 +203,8 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
     device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi)
     events.emit("aep", "product", f"product {product}, device {device[:8]}… created", product=product, device=device)
     module.flash.install(files(plan))
+    if plan.engine == "cpython":
+        module.flash.surplus = surplus(ROOT, plan.app, module.flash.blocks)
     run = Run(plan, events, network, aep, module, device)
     try:
         await _wakes(run, hooks)
@@ -235,8 +239,16 @@ def files(plan: Plan) -> dict[str, bytes]:
     return {**tree, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}
 
 
+def commands(plan: Plan) -> list[tuple[int, dict]]:
+    """The commands of a run: the one that sets the period sets what it is, or is left out where it cannot say that."""
+    hours, rest = divmod(interval(plan), 3600)
+    usual = rest == 0 and 1 <= hours <= 24
+    period = [(PERIOD[0], {"frozen_period": hours})] if usual else []
+    return [each for command in COMMANDS for each in (period if command is PERIOD else [command])]
+
+
 async def _wakes(run: Run, hooks: Hooks) -> None:
-    power, orders = _Power(run), itertools.cycle(COMMANDS)
+    power, orders = _Power(run), itertools.cycle(commands(run.plan))
     try:
         while True:
             hooks.before(run)
@@ -299,11 +311,11 @@ async def _wake(run: Run, power: _Power) -> Wake:
     """One wake and what it took; ScenarioError where the run cannot go on from it."""
     loop, module = run.aep.loop, run.module
     wake = Wake(loop.time(), run.network.mark(), NO_BOOT if power.on else power.reason)
-    before, programs = run.ledger(), 0
+    before, programs, first = run.ledger(), 0, len(run.events.log)
     while not wake.stayed_on:
-        end = await power.until(_middle(run, wake))
+        end = await power.until(_middle(run, wake, first))
         if end is None:
-            if loop.time() >= _middle(run, wake):
+            if loop.time() >= _middle(run, wake, first):
                 wake.stayed_on = _awake(run)
             continue
         programs += module.programs
@@ -320,12 +332,13 @@ async def _wake(run: Run, power: _Power) -> Wake:
     return wake
 
 
-def _middle(run: Run, wake: Wake) -> float:
+def _middle(run: Run, wake: Wake, first: int) -> float:
     """The middle of the sleep that follows the wake: half an interval after the meter was asked, or should have been.
-    A wake without a boot began in the middle of the sleep before it."""
+    A wake without a boot began in the middle of the sleep before it. `first`: its first event."""
     half = interval(run.plan) / 2
-    asked = [event.t for event in run.events.of("sensor") if event.text == "flow" and event.t >= wake.began]
-    return max([wake.began + half * (wake.reason == NO_BOOT), *asked[-1:]]) + half
+    asked = [event.t for event in run.events.log[first:] if event.kind == "sensor" and event.text == "flow"]
+    latest = wake.began + 3 * half  # where the meter is asked again and again
+    return min(max([wake.began + half * (wake.reason == NO_BOOT), *asked[-1:]]), latest) + half
 
 
 def _sleep(run: Run) -> float:

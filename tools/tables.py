@@ -1,6 +1,7 @@
 """Tables of on-module files, read without running them: settings, states."""
 
 import ast
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ FAULTS = (ROOT / "lib/link/fault.py", ROOT / "lib/aep/session.py")
 SETTINGS, CYCLE = ROOT / "lib/device/settings_table.py", ROOT / "lib/device/cycle.py"
 
 
+@functools.lru_cache
 def literal(path: Path, name: str) -> Any:
     """The value that `name` has in a file, where it is written as a literal."""
     for node in ast.parse(path.read_text()).body:

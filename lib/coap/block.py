@@ -2,7 +2,7 @@
 
 `coap.exchange` imports this at the first block and asks it on the way in and on the way out; what serves requests sees
 whole ones. Bounds: one request under assembly of at most `ASSEMBLED` bytes, one answer of at most `KEPT` bytes kept for
-its later blocks; the next replaces each, and none is used after EXCHANGE_LIFETIME.
+its later blocks; the next replaces each, and none is used EXCHANGE_LIFETIME after its last block.
 """
 
 from micropython import const
@@ -43,7 +43,7 @@ class Blocks:
         self._parts = b""
         self._since = 0  # ms: when its last block came
         self._kept = None  # type: tuple | None  # (key, code, options, payload) of the last answer that was too large
-        self._told = 0  # ms: when it was made
+        self._told = 0  # ms: when its last block left
 
     def request(self, message, now: int):
         """Takes a request with a Block option and no critical one that we do not understand. Returns None where it is

@@ -111,7 +111,8 @@ class Commands:
         saved = shaped(record.load(), {"queue": [], "done": []})
         self._queue = [item for item in saved["queue"] if "raw" in item or "service" in item]
         self._done = saved["done"]
-        self._result = None  # (task, fields, why) of a handler that ran while its answer found no room
+        # (task, fields, why) of a handler that ran while its answer found no room
+        self._result = ()  # type: tuple
         self._buffered = buffered
         _current[:] = [self]
 
@@ -186,14 +187,14 @@ class Commands:
         self._save(self._queue[1:])
 
     def _run(self, item: dict) -> None:
-        if self._result is None or self._result[0] != item["task"]:
+        if not self._result or self._result[0] != item["task"]:
             self._result = (item["task"],) + self._carry_out(item)
         _, pairs, why = self._result
         try:
             self._answer(item, pairs, why)
         except TooLong:
             self._answer(item, [], "answer too long")
-        self._result = None
+        self._result = ()
 
     def _carry_out(self, item: dict) -> tuple:
         """(fields of the answer, why it failed or "")."""

@@ -145,7 +145,7 @@ class Client:
         path = request.path()
         if request.critical():
             self.exchange.respond(request, m.BAD_OPTION)
-        elif request.code == m.GET:
+        elif request.code == m.GET and (path == UPLINK or request.uint(m.ACCEPT) != m.LINK_FORMAT):
             return self._read(request, path)
         elif request.code == m.PUT and path == DOWNLINK and (request.payload or not request.all(m.URI_QUERY)):
             return self._written(request)
@@ -154,22 +154,16 @@ class Client:
         else:
             from m2m.manage import manage
 
-            self.exchange.respond(request, manage(self.tree, self.attributes, request, path))
+            self.exchange.respond(request, *manage(self.tree, self.attributes, request, path))
         return (ASKED, path)
 
     def _read(self, request, path: str):
-        accept = request.uint(m.ACCEPT)
-        observe = request.uint(m.OBSERVE)
-        if accept == m.LINK_FORMAT and path != UPLINK:
-            from m2m.manage import discover
-
-            observe = None
-            code, form, payload = discover(self.tree, self.attributes, path)
-        else:
-            code, form, payload = self.tree.read(path, accept)
+        code, form, payload = self.tree.read(path, request.uint(m.ACCEPT))
         options = [] if form is None else [(m.CONTENT_FORMAT, m.uint(form))]
+        observe = request.uint(m.OBSERVE)
         event = (ASKED, path)
-        if code == m.CONTENT and observe == 0 and self._room(path):
+        room = path == UPLINK or len(set(self.tokens) - {UPLINK, path}) < _OBSERVED
+        if code == m.CONTENT and observe == 0 and room:
             self.tokens[path] = request.token
             options.append((m.OBSERVE, b""))
             event = (OBSERVED, path)
@@ -178,10 +172,6 @@ class Client:
             event = (CANCELLED, path)
         self.exchange.respond(request, code, options, payload)
         return event
-
-    def _room(self, path: str) -> bool:
-        others = [other for other in self.tokens if other not in (UPLINK, path)]
-        return path == UPLINK or len(others) < _OBSERVED
 
     def _written(self, request):
         form = request.uint(m.CONTENT_FORMAT)

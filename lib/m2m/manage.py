@@ -16,9 +16,20 @@ _PERIOD = const(0x3FFFFFFF)  # s, 34 years: the longest pmin and pmax, and a sma
 _NAMES = {b"pmin": "pmin", b"pmax": "pmax", b"gt": "gt", b"lt": "lt", b"st": "st"}
 
 
-def manage(tree, attributes: dict, request, path: str) -> int:
-    """Does what a request that is no GET asks for on a path that is known; returns the code to answer with."""
+def manage(tree, attributes: dict, request, path: str) -> tuple:
+    """Does what a request asks for that is no Read, on a path that is known; returns the answer: code, options,
+    payload."""
     ids = objects.known(path)
+    if request.code == m.GET and ids[0] != 19:
+        links = _discover(tree, attributes, ids, path)
+        if links is None:
+            return m.NOT_FOUND, [], b""
+        return m.CONTENT, [(m.CONTENT_FORMAT, m.uint(m.LINK_FORMAT))], links
+    return _operate(tree, attributes, request, ids, path), [], b""
+
+
+def _operate(tree, attributes: dict, request, ids: list, path: str) -> int:
+    """Everything but Discover is answered with a code alone."""
     if request.code == m.PUT and request.all(m.URI_QUERY):
         return _limit(attributes, request, ids, path)
     if ids[0] == 19 or not hasattr(tree.device, "write"):
@@ -31,20 +42,20 @@ def manage(tree, attributes: dict, request, path: str) -> int:
     return m.METHOD_NOT_ALLOWED  # Create, Delete, and methods of no operation
 
 
-def discover(tree, attributes: dict, path: str) -> tuple:
-    """(code, Content-Format or None, payload): the links of what there is at and under `path` (§5.4.2). The first has
-    the attributes that count for it wherever they were set, the others their own."""
+def _discover(tree, attributes: dict, ids: list, path: str):
+    """The links of what there is at and under `path` (§5.4.2), None for a resource of which this device has no value.
+    The first has the attributes that count for it wherever they were set, the others their own."""
     from m2m.notices import in_force
 
-    ids = objects.known(path)
-    if not ids:
-        return m.NOT_FOUND, None, b""
-    if ids[0] == 19:
-        return m.METHOD_NOT_ALLOWED, None, b""
     number = ids[0]
-    values = dict(tree.values(number)) if len(ids) < 3 else {ids[2]: tree.value(number, ids[2])}
+    values = {}
     deeper = [] if len(ids) > 1 else ["%d/0" % number]
-    if len(ids) < 3:
+    if len(ids) == 3 and objects.kind(number, ids[2])[0] in "RB":
+        values[ids[2]] = tree.value(number, ids[2])
+        if values[ids[2]] is None:
+            return None
+    elif len(ids) < 3:
+        values = dict(tree.values(number))
         for resource in range(len(objects.RESOURCES[number]) // 2):
             if resource in values or objects.kind(number, resource)[0] in "WE":
                 deeper.append("%d/0/%d" % (number, resource))
@@ -52,7 +63,7 @@ def discover(tree, attributes: dict, path: str) -> tuple:
     for each in [path] + deeper:
         own = in_force(attributes, path) if each == path else attributes.get(each, {})
         links.append("</%s>" % each + _shown(values, each, own))
-    return m.CONTENT, m.LINK_FORMAT, ",".join(links).encode()
+    return ",".join(links).encode()
 
 
 def _shown(values: dict, path: str, attributes: dict) -> str:

@@ -56,6 +56,12 @@ class Server:
         return self.ask(m.PUT, [(b.BLOCK1, value(number, more, size))] + list(options), payload, now, path)
 
 
+def test_the_numbers_are_the_standards():
+    # RFC 7252 §12.2 and RFC 7959 §6: options 4, 23, 27, 28, 60; codes 2.31 and 4.08
+    assert (b.ETAG, b.BLOCK2, b.BLOCK1, b.SIZE2, b.SIZE1) == (4, 23, 27, 28, 60)
+    assert m.dotted(b.CONTINUE) == "2.31" and m.dotted(b.INCOMPLETE) == "4.08"
+
+
 # Block2
 
 
@@ -132,6 +138,8 @@ def test_every_size_gives_the_body():
 def test_a_small_answer_says_that_it_is_all_where_blocks_are_spoken():
     answer = Server(b"x").get(0, 64)
     assert answer.all(b.BLOCK2) == [value(0, False, 64)] and answer.payload == b"x" and answer.all(b.ETAG) == []
+    answer = Server(bytes(64)).get(0, 64)
+    assert answer.all(b.BLOCK2) == [value(0, False, 64)] and answer.all(b.ETAG) == []
     answer = Server(b"").get(0, 64)
     assert answer.all(b.BLOCK2) == [value(0, False, 64)] and answer.payload == b""
 
@@ -159,9 +167,10 @@ def test_the_m_bit_of_a_request_means_nothing():
 def test_later_blocks_are_of_the_first_ones_content():
     # time of day and signal would differ at every block; the device is asked once
     server = Server()
-    first = server.get()
+    first = server.get(now=300)
     server.body = bytes(1300)
-    assert server.get(1).payload == BODY[512:1024] and server.get(2).payload == BODY[1024:]
+    assert server.get(1, now=300).payload == BODY[512:1024]
+    assert server.get(2, now=299 + LIFETIME).payload == BODY[1024:]
     assert server.get(1).all(b.ETAG) == first.all(b.ETAG) and server.asked == 1
     again = server.get()
     assert again.payload == bytes(512) and again.all(b.ETAG) != first.all(b.ETAG) and server.asked == 2
@@ -203,13 +212,28 @@ def test_an_etag_tells_contents_apart_where_the_device_is_asked_again():
     # §2.4: after EXCHANGE_LIFETIME, after another transfer, and where the answer is too large to keep
     for spoil in ("time", "other", "size"):
         server = Server(BODY * 4 if spoil == "size" else BODY)
-        first = server.get()
+        first = server.get(now=500)
         assert len(first.all(b.ETAG)[0]) == 4
         if spoil == "other":
             server.ask(m.GET, [], path="t")
         server.body = bytes(len(server.body))
-        later = server.get(1, now=LIFETIME if spoil == "time" else LIFETIME - 1)
+        later = server.get(1, now=500 + (LIFETIME if spoil == "time" else LIFETIME - 1))
         assert later.payload == bytes(512) and later.all(b.ETAG) != first.all(b.ETAG), spoil
+
+
+def test_an_answer_of_up_to_4096_bytes_is_kept():
+    for size, asked in ((4096, 1), (4097, 2)):
+        server = Server(bytes(size))
+        server.get()
+        assert server.get(1).payload == bytes(512) and server.asked == asked
+
+
+def test_an_answer_too_large_to_keep_ends_the_one_that_was():
+    server = Server()
+    server.get()
+    server.body = bytes(5000)
+    server.get()
+    assert server.get(1).payload == bytes(512) and server.asked == 3
 
 
 def test_requests_that_differ_are_different_transfers():

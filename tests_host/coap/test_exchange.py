@@ -382,3 +382,63 @@ def test_what_is_no_message_is_counted_and_changes_nothing():
     for count, data in enumerate(rubbish):
         assert exchange.receive(data, 10) is None and exchange.malformed == count + 1
     assert sent(exchange) == [] and exchange.busy() and exchange.deadline() == 2000
+
+
+def test_a_repeated_non_response_is_told_once():
+    # RFC 7252 §4.3, §4.5
+    exchange = fresh()
+    exchange.send(request(7, b"\x07"), 0)
+    response = raw(m.NON, m.CHANGED, 900, b"\x07")
+    assert exchange.receive(response, 100)[0] == x.RESPONSE
+    sent(exchange)
+    exchange.send(request(8, b"\x07"), 200)  # even where the token came back
+    sent(exchange)
+    assert exchange.receive(response, 300) is None and exchange.duplicates == 1 and exchange.busy()
+
+
+def test_a_response_after_the_end_is_a_stray_and_reset_if_it_is_confirmable():
+    # RFC 7252 §4.2: nobody waits for it any more
+    exchange = fresh()
+    exchange.send(request(7, b"\x07"), 0, 1000, 0)
+    sent(exchange)
+    assert run_out(exchange)[1] == ((x.TIMEOUT, 7), 1000)
+    assert exchange.receive(raw(m.ACK, m.CHANGED, 7, b"\x07"), 1001) is None and sent(exchange) == []
+    assert exchange.receive(raw(m.CON, m.CHANGED, 900, b"\x07"), 1002) is None
+    assert sent(exchange) == [empty(m.RST, 900)] and exchange.stray == 2
+
+
+def test_a_separate_response_to_an_earlier_request_answers_no_later_one():
+    # RFC 7252 §5.3.1: tokens of two bytes differ where message ids have a byte in common
+    exchange = fresh()
+    exchange.send(request(0x0107, b"\x01\x07"), 0, 1000, 0)
+    run_out(exchange)
+    exchange.send(request(0x0207, b"\x02\x07"), 2000)
+    sent(exchange)
+    assert exchange.receive(raw(m.CON, m.CHANGED, 900, b"\x01\x07"), 2100) is None and exchange.busy()
+    assert sent(exchange) == [empty(m.RST, 900)]
+    assert exchange.receive(raw(m.CON, m.CHANGED, 901, b"\x02\x07"), 2200)[0] == x.RESPONSE
+
+
+def test_a_ping_disturbs_nothing_that_is_under_way():
+    exchange = fresh()
+    exchange.send(report(7), 0)
+    sent(exchange)
+    assert exchange.receive(empty(m.CON, 7), 10) is None and sent(exchange) == [empty(m.RST, 7)]
+    assert exchange.busy() and exchange.deadline() == 2000 and exchange.receive(empty(m.ACK, 7), 20)[0] == x.ACKED
+
+
+def test_a_reset_of_our_answer_to_a_non_request_is_no_event():
+    # RFC 7252 §4.3: it is about no notification of ours
+    exchange = fresh()
+    exchange.respond(exchange.receive(raw(m.NON, m.GET, 5, b"tk"), 0)[1], m.NOT_FOUND)
+    sent(exchange)
+    assert exchange.receive(empty(m.RST, 0x3623), 10) is None and exchange.stray == 1
+
+
+def test_the_peers_message_ids_are_its_own_and_all_numbers_will_do():
+    # RFC 7252 §4.4
+    exchange = fresh()
+    for mid in (0xFFFF, 0):
+        exchange.send(report(mid), 0)
+        assert exchange.receive(raw(m.CON, m.PUT, mid, b"a"), 1)[0] == x.REQUEST
+        assert exchange.receive(empty(m.ACK, mid), 2)[0] == x.ACKED

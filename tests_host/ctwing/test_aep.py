@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests_host.ctwing.raw_device import IMEI, on_session, register
-from tools.ctwing.aep import Aep, AepError
+from tools.ctwing.aep import Aep
+from tools.ctwing.checks import AepError
 from tools.ctwing.store import Store
 from tools.world.events import Events
 

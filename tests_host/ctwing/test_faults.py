@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests_host.ctwing.raw_device import IMEI, answer, mid_of, notification, on_session, payload_of, register, token_of
-from tools.ctwing.aep import AepError
+from tools.ctwing.checks import AepError
 from tools.ctwing.faults import TABLE
 
 ACK, RST, CREATED, CHANGED, CONTENT = 0x60, 0x70, 0x41, 0x44, 0x45
@@ -276,14 +276,16 @@ def test_a_forgotten_session_is_404_to_an_update_and_rst_to_a_report(world, swit
     world.run(work)
 
 
-def test_a_restart_forgets_every_session(world):
+def test_a_restart_forgets_every_session_and_what_it_had_acknowledged(world):
     async def work():
         aep = world.aep()
-        device, wire, _ = await registered(world, aep)
+        device, wire, token = await registered(world, aep)
+        await wire.notify(6, token)
         other = aep.create_device(aep.device(device).product, name="other", imei=OTHER)
         await (await world.wire(wire.platform)).register(1, OTHER)
         aep.fault("restart", device)
         assert [one.online for one in map(aep.device, (device, other))] == [False, False]
+        assert (await wire.notify(6, token))[0] == RST
 
     world.run(work)
 

@@ -117,6 +117,19 @@ def test_another_path_is_used_as_given():
     assert m.decode(rig.exchange.out[0]).all(m.URI_PATH) == [b"rd", b"5a3f", b"x"]
 
 
+def test_tokens_are_the_message_ids_and_so_do_not_come_back():
+    # RFC 7252 §5.3.1
+    rig = Rig(0x00FE)
+    seen = []
+    for _ in range(4):
+        rig.client.register(0, IMEI, 86400, "U")
+        message = m.decode(rig.exchange.out[-1])
+        seen.append(message.token)
+        assert message.token == bytes([message.mid >> 8, message.mid & 255])
+        rig.answer(m.CREATED, m.path_options(m.LOCATION_PATH, "rd/1"))
+    assert seen == [b"\x00\xfe", b"\x00\xff", b"\x01\x00", b"\x01\x01"]
+
+
 def test_a_refusal_is_told_with_its_code():
     for code in (m.BAD_REQUEST, m.FORBIDDEN, m.PRECONDITION_FAILED, m.UNAVAILABLE):
         rig = Rig()

@@ -22,6 +22,7 @@ class Device:
         self.values = {(1, 1): 300, (3, 0): "Quectel", (3, 6): [1, 5], (3, 9): 88, (4, 2): -102, (4, 8): 94537995}
 
     def value(self, number, resource):
+        assert objects.kind(number, resource)[0] in "RB", "asked for what cannot be read"
         return self.values.get((number, resource))
 
     def write(self, number, values, replace):
@@ -313,7 +314,9 @@ def test_a_resource_shows_all_attributes_that_count_for_it():
 def test_discover_shows_nothing_of_the_data_channel_and_of_what_is_not_there():
     rig = Rig()
     accept = [(m.ACCEPT, m.uint(m.LINK_FORMAT))]
-    for path, code in (("19", m.METHOD_NOT_ALLOWED), ("19/1/0", m.METHOD_NOT_ALLOWED), ("7", m.NOT_FOUND)):
+    for path, code in (
+        ("19", m.METHOD_NOT_ALLOWED), ("19/1/0", m.METHOD_NOT_ALLOWED), ("7", m.NOT_FOUND), ("3/0/7", m.NOT_FOUND),
+    ):  # fmt: skip
         assert rig.ask(m.GET, path, options=accept).code == code
     assert rig.ask(m.GET, "19/0/0", options=accept).code == m.CONTENT  # as every read of it
 

@@ -4,60 +4,37 @@ It plays the platform as ctwing.md documents it, on any asyncio loop: real time,
 """
 
 import asyncio
-import json
 import re
-from collections.abc import Collection
 
 from tools.ctwing import store as db
+from tools.ctwing.checks import (
+    ADVISED_SIZE,
+    ENDPOINTS,
+    POWER_MODES,
+    PROTOCOLS,
+    TTL_LIMIT,
+    AepError,
+    Unknown,
+    among,
+    checked,
+    content_of,
+    whole,
+)
 from tools.ctwing.draws import Draws
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
-from tools.ctwing.store import Command, Device, Product, Registration, Store, TraceRow, Uplink
+from tools.ctwing.store import (
+    Command,
+    Device,
+    Notification,
+    Product,
+    Registration,
+    Request,
+    Store,
+    TraceRow,
+    Uplink,
+)
 from tools.world.events import Events
-
-PROTOCOLS = ("lwm2m",)
-ENDPOINTS = {  # ctwing.md §1.4
-    "imei": "{imei}",
-    "urn:imei": "urn:imei:{imei}",
-    "urn:imei-imsi": "urn:imei-imsi:{imei}-{imsi}",
-}
-POWER_MODES = ("PSM", "DRX", "eDRX")
-DATA_TYPES = ("string", "hex", "json")
-TTL_LIMIT = 864_000  # seconds, ctwing.md §6.2
-ADVISED_SIZE, SIZE_LIMIT = 512, 1024  # bytes of a command, ctwing.md §2.5
-
-
-class AepError(ValueError):
-    """The platform refuses what its user asks for; nothing has changed. The text says what to do."""
-
-
-def _among(name: str, value: str, choices: Collection[str]) -> None:
-    if value not in choices:
-        raise AepError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}")
-
-
-def _content(content: str | bytes, data_type: str) -> bytes:
-    """The bytes that go down. A hex command is given as digits (or as the bytes themselves), JSON as its text."""
-    _among("data type", data_type, DATA_TYPES)
-    if not isinstance(content, str | bytes):
-        raise AepError(f"the content is text or bytes, not {type(content).__name__}")
-    if data_type == "hex" and isinstance(content, str):
-        digits = re.sub(r"\s", "", content)
-        if len(digits) % 2 or not re.fullmatch("[0-9A-Fa-f]*", digits):
-            raise AepError(f"hex content needs an even number of hex digits: {content[:40]!r}")
-        raw = bytes.fromhex(digits)
-    else:
-        raw = content.encode() if isinstance(content, str) else content
-    if data_type == "json":
-        try:
-            json.loads(raw)
-        except ValueError as error:
-            raise AepError(f"the content is not JSON: {error}") from None
-    if not raw:
-        raise AepError("the command has no content")
-    if len(raw) > SIZE_LIMIT:
-        raise AepError(f"the command has {len(raw)} bytes; {SIZE_LIMIT} is the most a device takes")
-    return raw
 
 
 class Aep:
@@ -98,9 +75,9 @@ class Aep:
         """Returns the product id."""
         if not name.strip():
             raise AepError("a product needs a name")
-        _among("protocol", protocol, PROTOCOLS)
-        _among("endpoint format", endpoint_format, ENDPOINTS)
-        _among("power mode", power_mode, POWER_MODES)
+        among("protocol", protocol, PROTOCOLS)
+        among("endpoint format", endpoint_format, ENDPOINTS)
+        among("power mode", power_mode, POWER_MODES)
         number = self.draws.product_id()
         while self.store.product(number) is not None:
             number = self.draws.product_id()
@@ -113,7 +90,7 @@ class Aep:
         where it was (ctwing.md §2.1)."""
         kind = self.store.product(product)
         if kind is None:
-            raise AepError(f"there is no product {product}")
+            raise Unknown(f"there is no product {product}")
         if not name.strip():
             raise AepError("a device needs a name")
         if not re.fullmatch("[0-9A-Za-z]{8,17}", imei):
@@ -138,12 +115,14 @@ class Aep:
         self.store.set_life_cycle(device.id, db.CANCELLED, self.loop.time())
         for command in self.store.commands(device.id, db.SAVED):
             self._unsaved(command, db.FAILED, "device cancelled")
+        for request in self.store.requests(device.id, db.SAVED):
+            self.store.end_request(request.id, db.FAILED, self.loop.time(), "device cancelled")
 
     def device(self, device: str) -> Device:
         """The device with its life cycle and whether it is on-line; raises AepError where there is none."""
         found = self.store.device(device)
         if found is None:
-            raise AepError(f"there is no device {device}")
+            raise Unknown(f"there is no device {device}")
         return found
 
     def devices(self) -> list[Device]:
@@ -176,12 +155,10 @@ class Aep:
 
     def command(self, device: str, content: str | bytes, *, data_type: str = "string", ttl: int = 7200) -> int:
         """Gives a command; returns its id. `ttl` is how long it may wait, in seconds; 0 sends it now or never."""
-        target = self.device(device)
-        if target.life_cycle == db.CANCELLED:
-            raise AepError(f"device {device} has been cancelled: its IMEI was given to another product")
-        if isinstance(ttl, bool) or not isinstance(ttl, int) or not 0 <= ttl <= TTL_LIMIT:
+        self._in_use(device)
+        if not whole(ttl, 0, TTL_LIMIT):
             raise AepError(f"ttl {ttl!r} is not 0…{TTL_LIMIT} s")
-        raw = _content(content, data_type)
+        raw = content_of(content, data_type)
         number = self.store.add_command(device, raw, data_type, ttl, self.loop.time())
         command = self.store.command(number)
         assert command is not None
@@ -197,6 +174,12 @@ class Aep:
             self._unsaved(command, db.FAILED, "off-line, and ttl 0 is not cached")
         return number
 
+    def _in_use(self, device: str) -> Device:
+        target = self.device(device)
+        if target.life_cycle == db.CANCELLED:
+            raise AepError(f"device {device} has been cancelled: its IMEI was given to another product")
+        return target
+
     def _expire_later(self, command: Command) -> None:
         self._expiries[command.id] = self.loop.call_at(command.expires, self._expire, command.id)
 
@@ -211,6 +194,38 @@ class Aep:
         self.store.set_command(command.id, status, self.loop.time(), result)
         self.events.emit("aep", f"command-{status.lower()}", f"command {command.id}: {result}", device=command.device,
                          command=command.id, result=result)
+
+    # device management
+
+    def ask(
+        self, device: str, kind: str, path: str, payload: str | bytes = b"", *, content_format: int | None = None,
+        query: str = "", accept: int | None = None, ttl: int = 86_400,
+    ) -> int:
+        """A request of device management (LwM2M 1.0 §5.4): a kind of REQUESTS on a path like "/3/0/9"; returns its id.
+        It waits, like a command, until the device can be reached, `ttl` seconds at most; its answer is then in
+        `requests`. Raises AepError."""
+        target = self._in_use(device)
+        raw, content_format = checked(kind, path, payload, content_format, query)
+        for name, value in (("content format", content_format), ("accept", accept)):
+            if value is not None and not whole(value, 0, 65535):
+                raise AepError(f"{name} {value!r} is not 0…65535")
+        if not whole(ttl, 1, TTL_LIMIT):
+            raise AepError(f"ttl {ttl!r} is not 1…{TTL_LIMIT} s")
+        number = self.store.add_request(device, kind, path, raw, self.loop.time(), format=content_format, query=query,
+                                        accept=accept, ttl=ttl)
+        self.events.emit("aep", "request-saved", f"{kind} {path} waits", device=device, request=number)
+        session = self.front.session(target.id)
+        if session is not None and session.power_mode == "DRX":
+            self.front.wake(device, flush=True)
+        return number
+
+    def requests(self, device: str) -> list[Request]:
+        """Device management requests with their answers, oldest first."""
+        return self.store.requests(self.device(device).id)
+
+    def notifications(self, device: str) -> list[Notification]:
+        """What came up on observed paths other than /19/0/0, oldest first."""
+        return self.store.notifications(self.device(device).id)
 
     # fault switches
 
@@ -238,6 +253,7 @@ class Aep:
         self.front.faults.struck(switch, device)
         if switch.name == "restart":
             device = None
+            self.front.forget_messages()
         for struck in [device] if device is not None else [known.id for known in self.store.devices()]:
             if switch.name == "forget-observation":
                 self.front.forget(struck)

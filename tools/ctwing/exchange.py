@@ -188,10 +188,14 @@ class MessageLayer(asyncio.DatagramProtocol):
         """Ends every exchange without a word and closes the endpoint."""
         for exchange in list(self._by_token.values()):
             self.cancel(exchange)
-        self._seen.clear()
+        self.forget_messages()
         if self._transport is not None:
             self._transport.close()
             self._transport = None
+
+    def forget_messages(self) -> None:
+        """What came before is not known again when it comes once more."""
+        self._seen.clear()
 
     def _send(self, raw: bytes, address: Address) -> None:
         if self._transport is None:

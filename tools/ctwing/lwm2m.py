@@ -5,8 +5,9 @@ It answers as ctwing.md §2 documents AEP; where a source is silent the comment 
 
 import asyncio
 from collections import deque
+from functools import partial
 
-from aiocoap import ACK, NON, Message
+from aiocoap import ACK, CON, NON, Message
 from aiocoap.numbers.codes import Code
 
 from tools.ctwing import store as db
@@ -27,8 +28,10 @@ from tools.ctwing.session import (
     parameters,
     peer_name,
 )
-from tools.ctwing.transfer import DATA_UP, LINK_FORMAT, PLAN, Step
+from tools.ctwing.transfer import DATA_UP, EVERY, LINK_FORMAT, PLAN, Step, Transfer
 from tools.world.events import Events
+
+AT_ONCE, AT_ONCE_PAUSE = 50, 0.01  # datagrams of a burst, and seconds: what a loopback socket's buffer surely takes
 
 
 class Lwm2mFront(Requests):
@@ -127,7 +130,7 @@ class Lwm2mFront(Requests):
                    device=device.id, endpoint=endpoint, lifetime=lifetime, binding=binding, address=address)
         if not device.online:
             self._emit("online", f"{device.name} is on-line", device=device.id)
-        self._heard(session)
+        self.heard(session)
         late = self.faults.take("late-observe", device.id) if session.plan else None
         self._soon(session, float(late or PAUSE))
         return self._reply(request, session, Code.CREATED, ("rd", endpoint))
@@ -202,7 +205,7 @@ class Lwm2mFront(Requests):
         self._emit("update", f"{endpoint} from {peer_name(address)}", device=session.device.id, endpoint=endpoint,
                    lifetime=session.lifetime, address=address)
         session.flushing = True
-        self._heard(session)
+        self.heard(session)
         self._soon(session)
         return self._reply(request, session, Code.CHANGED)
 
@@ -261,6 +264,36 @@ class Lwm2mFront(Requests):
             self._take_back(step.command, reason)
         if step.request is not None:
             self.store.set_request(step.request, db.SAVED, reason)
+
+    # fault switches that strike when a device is heard
+
+    def heard(self, session: Session) -> None:
+        device = session.device.id
+        if self.faults.take("re-observe", device):
+            session.plan.append(PLAN[1])
+        if self.faults.take("every-request", device):
+            session.plan.extend(EVERY)
+        for name in ("flood", "garbage", "ping"):
+            count = self.faults.take(name, device)
+            if count:
+                self.loop.call_later(PAUSE, partial(self._burst, session, name, int(count)))
+
+    def _burst(self, session: Session, name: str, count: int) -> None:
+        """Datagrams whose answers nobody waits for: they count as strays."""
+        for _ in range(min(count, AT_ONCE)):
+            self._send(self._stray(session, name), session.address)
+        if count > AT_ONCE:
+            self.loop.call_later(AT_ONCE_PAUSE, partial(self._burst, session, name, count - AT_ONCE))
+
+    def _stray(self, session: Session, name: str) -> bytes:
+        device = session.device.id
+        if name == "garbage":
+            return self.draws.garbage(device)
+        request = Transfer(Step("read", "/3/0/0")).next() if name == "flood" else Message(code=Code.EMPTY)
+        request.mtype, request.mid = CON, self.next_mid(device)
+        if name == "flood":
+            request.token = self._token(session, PLAN[2])
+        return request.encode()
 
     # fault switches that strike at once
 

@@ -7,7 +7,6 @@ NAT port. Registrations themselves are lwm2m.py's.
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 from aiocoap import CON, NON, Message
 from aiocoap.numbers.codes import Code
@@ -17,11 +16,11 @@ from tools.ctwing.draws import Draws
 from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, nothing
 from tools.ctwing.faults import Faults
 from tools.ctwing.session import Session, peer_name
-from tools.ctwing.transfer import DATA_DOWN, DATA_UP, EVERY, OPAQUE, PLAN, Broken, Step, Transfer
+from tools.ctwing.tlv import readable
+from tools.ctwing.transfer import DATA_DOWN, DATA_UP, OPAQUE, PLAN, Broken, Step, Transfer
 from tools.world.events import Events
 
 PAUSE = 0.05  # seconds between an answer and the platform's next request; an estimate
-AT_ONCE, AT_ONCE_PAUSE = 50, 0.01  # datagrams of a burst, and seconds: what a loopback socket's buffer surely takes
 
 
 class Requests(MessageLayer):
@@ -56,6 +55,10 @@ class Requests(MessageLayer):
     def session(self, device: str) -> Session | None:
         """The living registration of a device."""
         return self._sessions.get(device)
+
+    def heard(self, session: Session) -> None:
+        """A device has reported."""
+        raise NotImplementedError
 
     # hooks of the message layer
 
@@ -352,7 +355,7 @@ class Requests(MessageLayer):
         self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=uplink, payload=payload,
                    mid=response.mid, token=response.token, type=kind)
         session.flushing = True
-        self._heard(session)
+        self.heard(session)
         self._soon(session)
         return lambda: self.store.acknowledge(uplink, self.loop.time())
 
@@ -401,34 +404,5 @@ class Requests(MessageLayer):
         assert request is not None
         self.store.end_request(number, status, self.loop.time(), result, answer_format, answer)
         self._emit(f"request-{status.lower()}", f"{request.kind} {request.path}: {result}", device=request.device,
-                   request=number, result=result, format=answer_format, payload=answer)
-
-    # fault switches that strike when a device is heard
-
-    def _heard(self, session: Session) -> None:
-        device = session.device.id
-        if self.faults.take("re-observe", device):
-            session.plan.append(PLAN[1])
-        if self.faults.take("every-request", device):
-            session.plan.extend(EVERY)
-        for name in ("flood", "garbage", "ping"):
-            count = self.faults.take(name, device)
-            if count:
-                self.loop.call_later(PAUSE, partial(self._burst, session, name, int(count)))
-
-    def _burst(self, session: Session, name: str, count: int) -> None:
-        """Datagrams whose answers nobody waits for: they count as strays."""
-        for _ in range(min(count, AT_ONCE)):
-            self._send(self._stray(session, name), session.address)
-        if count > AT_ONCE:
-            self.loop.call_later(AT_ONCE_PAUSE, partial(self._burst, session, name, count - AT_ONCE))
-
-    def _stray(self, session: Session, name: str) -> bytes:
-        device = session.device.id
-        if name == "garbage":
-            return self.draws.garbage(device)
-        request = Transfer(Step("read", "/3/0/0")).next() if name == "flood" else Message(code=Code.EMPTY)
-        request.mtype, request.mid = CON, self.next_mid(device)
-        if name == "flood":
-            request.token = self._token(session, PLAN[2])
-        return request.encode()
+                   request=number, result=result, format=answer_format, payload=answer,
+                   value=readable(answer, request.path, answer_format))

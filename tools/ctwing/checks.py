@@ -1,0 +1,92 @@
+"""What the platform's users may ask for: products, commands and requests, checked before anything changes."""
+
+import json
+import re
+from collections.abc import Collection
+
+from tools.ctwing.tlv import TEXT, TLV
+from tools.ctwing.transfer import METHODS, OPAQUE
+
+PROTOCOLS = ("lwm2m",)
+ENDPOINTS = {  # ctwing.md §1.4
+    "imei": "{imei}",
+    "urn:imei": "urn:imei:{imei}",
+    "urn:imei-imsi": "urn:imei-imsi:{imei}-{imsi}",
+}
+POWER_MODES = ("PSM", "DRX", "eDRX")
+DATA_TYPES = ("string", "hex", "json")
+TTL_LIMIT = 864_000  # seconds, ctwing.md §6.2
+PATH = re.compile(r"(/\d{1,5}){1,4}")  # object, instance, resource, resource instance
+QUERY = re.compile(r"[!-~]{0,200}")
+REQUESTS = (*METHODS, "cancel-by-reset")
+WITH_PAYLOAD = ("write", "write-partial", "create", "execute")
+LEVELS = {
+    "execute": (3,), "write-partial": (2,), "create": (1,), "delete": (2,), "write": (2, 3), "discover": (1, 2, 3),
+}
+"""How many parts the path of a request has, where it is not any number (LwM2M 1.0 §5.4)."""
+REQUEST_LIMIT = 65536  # bytes of a block-wise write; an estimate of what no device takes
+ADVISED_SIZE, SIZE_LIMIT = 512, 1024  # bytes of a command, ctwing.md §2.5
+
+
+class AepError(ValueError):
+    """The platform refuses what its user asks for; nothing has changed. The text says what to do."""
+
+
+class Unknown(AepError):
+    """There is no such device or product."""
+
+
+def among(name: str, value: str, choices: Collection[str]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise AepError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}")
+
+
+def content_of(content: str | bytes, data_type: str) -> bytes:
+    """The bytes that go down. A hex command is given as digits (or as the bytes themselves), JSON as its text."""
+    among("data type", data_type, DATA_TYPES)
+    if not isinstance(content, str | bytes):
+        raise AepError(f"the content is text or bytes, not {type(content).__name__}")
+    if data_type == "hex" and isinstance(content, str):
+        digits = re.sub(r"\s", "", content)
+        if len(digits) % 2 or not re.fullmatch("[0-9A-Fa-f]*", digits):
+            raise AepError(f"hex content needs an even number of hex digits: {content[:40]!r}")
+        raw = bytes.fromhex(digits)
+    else:
+        raw = content.encode() if isinstance(content, str) else content
+    if data_type == "json":
+        try:
+            json.loads(raw)
+        except ValueError as error:
+            raise AepError(f"the content is not JSON: {error}") from None
+    if not raw:
+        raise AepError("the command has no content")
+    if len(raw) > SIZE_LIMIT:
+        raise AepError(f"the command has {len(raw)} bytes; {SIZE_LIMIT} is the most a device takes")
+    return raw
+
+
+def whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def checked(
+    kind: str, path: str, payload: str | bytes, content_format: int | None, query: str
+) -> tuple[bytes, int | None]:
+    """The bytes of a request and their content format: text goes as text, bytes as opaque, or as TLV where they are for
+    more than one resource. Raises AepError."""
+    among("request", kind, REQUESTS)
+    parts = path.count("/") if isinstance(path, str) and PATH.fullmatch(path) else 0
+    if not parts or parts not in LEVELS.get(kind, range(1, 5)):
+        raise AepError(f"the path {path!r} does not fit {kind}; paths are like /3, /3/0 or /3/0/9")
+    if not isinstance(payload, str | bytes):
+        raise AepError(f"the payload is text or bytes, not {type(payload).__name__}")
+    raw = payload.encode() if isinstance(payload, str) else payload
+    if raw and kind not in WITH_PAYLOAD:
+        raise AepError(f"{kind} takes no payload")
+    if len(raw) > REQUEST_LIMIT:
+        raise AepError(f"the payload has {len(raw)} bytes; {REQUEST_LIMIT} is the most")
+    if not isinstance(query, str) or not QUERY.fullmatch(query) or bool(query) != (kind == "write-attributes"):
+        raise AepError("a query such as pmin=10&pmax=60 goes with write-attributes, and only there")
+    if content_format is None and raw:
+        content_format = TEXT if isinstance(payload, str) else int(OPAQUE) if parts > 2 else TLV
+    return raw, content_format
