@@ -104,6 +104,7 @@ def test_the_next_wake_resumes_by_one_update_and_reports_under_the_old_token():
     made = opened(platform, saved_by(platform))
     assert made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
     assert made.resumed and platform.asked() == ["update", "report"] and len(platform.sent) == 2
+    assert lwm2m.events.SHORT_CUT not in [code for code, _ in platform.noted]
     assert options(platform, 0, m.URI_PATH) == [b"rd", b"me"] and options(platform, 0, m.URI_QUERY) == []
     assert platform.reports[0].token == b"tokn" and platform.reports[0].payload == b"flow"
 
@@ -331,7 +332,8 @@ def test_a_downlink_that_comes_during_a_report_is_given_by_receive():
     made.send(b"flow", platform.time + MINUTE)
     began = platform.time
     assert store.kept[0] == b"first"
-    assert made.receive(began + 5000) == b"first" and made.receive(began + 5000) == b"second"
+    assert made.receive(began + 5000) == b"first" and platform.time == began, "what is there is not waited for"
+    assert made.receive(began + 5000) == b"second"
     assert platform.answers == [m.CONTENT, m.CHANGED, m.CHANGED]
     assert made.receive(began + 5000) is None and platform.time == began + 5000
 
@@ -379,6 +381,26 @@ def test_a_kept_session_reports_without_an_update():
     made.open(platform.time + MINUTE)
     assert made.direct and made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
     assert platform.asked() == ["report"] and made.resumed
+
+
+def test_a_kept_session_that_is_opened_anew_is_no_short_cut_any_more():
+    platform = fake.Platform()
+    made = opened(platform)
+    asleep(platform, 20)
+    made.open(platform.time + MINUTE)
+    made.close()
+    made.open(platform.time + MINUTE)
+    assert platform.asked() == ["update"] and made.resumed and not made.direct
+
+
+def test_the_datagrams_of_many_openings_are_no_flood():
+    platform = fake.Platform()
+    made = opened(platform)
+    for _ in range(300):
+        asleep(platform, 20)
+        made.open(platform.time + MINUTE)
+        assert made.direct and made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
+    assert platform.asked() == ["report"]
 
 
 def test_a_report_that_a_platform_elsewhere_does_not_acknowledge_follows_an_update_after_six_seconds():
@@ -585,6 +607,15 @@ def test_the_guides_way_updates_after_each_exchange():
     assert platform.asked() == ["update", "report", "update"] and not made.due(values)
 
 
+def test_the_guides_way_updates_after_a_report_without_confirmation_too():
+    platform = fake.Platform()
+    made = opened(platform, report_type="non")
+    values = dict(SETTINGS, **{"lwm2m.update": "each_exchange"})
+    assert not made.due(values)
+    made.send(b"flow", platform.time + MINUTE)
+    assert made.due(values)
+
+
 def test_an_update_by_order_carries_a_lifetime_that_was_changed():
     platform = fake.Platform()
     made = opened(platform)
@@ -631,6 +662,13 @@ def test_deregistering_ends_the_registration_whether_it_is_heard_or_not():
         made.deregister(platform.time + MINUTE)
         assert m.decode(platform.sent[-1][1]).code == m.DELETE
         assert made.saved()["loc"] == "" and not made.resumable()
+
+
+def test_without_a_registration_there_is_nothing_to_end_and_nobody_was_heard():
+    platform = fake.Platform()
+    made = session(platform)
+    made.deregister(platform.time + MINUTE)
+    assert platform.sent == [] and made.strangers() == opened(platform).strangers() == 0
 
 
 # observers of other paths
