@@ -389,8 +389,18 @@ def test_a_kept_session_that_is_opened_anew_is_no_short_cut_any_more():
     asleep(platform, 20)
     made.open(platform.time + MINUTE)
     made.close()
+    assert [path.closed for path in platform.paths] == [1]
     made.open(platform.time + MINUTE)
     assert platform.asked() == ["update"] and made.resumed and not made.direct
+
+
+def test_a_kept_session_tells_a_changed_binding_before_it_reports():
+    platform = fake.Platform()
+    made = opened(platform)
+    asleep(platform, 20)
+    made.device.binding = "U"
+    made.open(platform.time + MINUTE)
+    assert platform.asked() == ["update"] and options(platform, 0, m.URI_QUERY) == [b"b=U"]
 
 
 def test_the_datagrams_of_many_openings_are_no_flood():
@@ -488,6 +498,24 @@ def test_a_platform_that_takes_a_longer_lifetime_is_spared_the_registrations():
         made = opened(platform, state, report_interval=DAY)
         assert platform.asked() == ["update"] and options(platform, 0, m.URI_QUERY) == []
         state = made.saved()
+
+
+def test_a_registration_lost_within_a_day_says_nothing_of_the_longer_lifetime():
+    platform = fake.Platform()
+    platform.longest = 30 * DAY
+    state = saved_by(platform, report_interval=DAY)
+    platform.update = m.NOT_FOUND
+    learned = opened(platform, state, report_interval=DAY).saved()["learn"]
+    assert learned["lt"] > DAY and (lwm2m.events.SHORT_CUT, 2) in platform.noted
+    assert (lwm2m.events.SHORT_CUT, 3) not in platform.noted
+
+
+def test_an_update_that_fails_in_the_documented_lifetime_teaches_nothing_about_a_longer_one():
+    platform = fake.Platform()
+    state = saved_by(platform)
+    platform.time += 12 * 3600000
+    platform.update = m.NOT_FOUND
+    assert "lt" not in opened(platform, state).saved()["learn"]
 
 
 def test_a_longer_lifetime_that_is_taken_but_not_kept_is_not_asked_for_again():

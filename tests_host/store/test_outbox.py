@@ -333,6 +333,23 @@ def test_consuming_works_on_a_full_flash_and_makes_room(flash):
     assert box.put(entry("new", 900)) == 15
 
 
+def test_a_cut_between_removing_and_renaming_finds_the_second_copy(flash):
+    """Where the file system does not rename over a file (quecpython.md §1.6)."""
+    given = outbox(flash).put(entry(1))
+    flash.write(LOG + ".new", flash.read(LOG))
+    bench = Bench(flash)
+    bench.modules["uos"].remove("/usr/" + LOG)
+    assert ids(outbox(flash)) == [given] and not flash.exists(LOG + ".new")
+
+
+def test_a_copy_that_was_left_aside_brings_nothing_back(flash):
+    box = outbox(flash)
+    given = [box.put(entry(n)) for n in range(2)]
+    flash.write(LOG + ".new", flash.read(LOG))
+    box = outbox(flash)
+    assert ids(box) == given and not flash.exists(LOG + ".new")
+
+
 def test_damaged_tail_on_a_full_flash_is_cut_off_once_there_is_room(flash):
     flash.write(LOG, b"".join(frame(n, entry(n, 900)) for n in range(1, 9)) + b"\xff" * 20)
     fill(flash)
