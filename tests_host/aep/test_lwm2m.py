@@ -436,6 +436,7 @@ def test_a_report_that_a_platform_elsewhere_does_not_acknowledge_follows_an_upda
     assert made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
     assert platform.asked() == ["report", "report", "update", "report"]
     assert platform.time - began < 6500
+    assert (lwm2m.events.SHORT_CUT, 1) in platform.noted and made.saved()["learn"] == {lwm2m.DIRECT: [1, 0]}
 
 
 def test_a_short_cut_that_keeps_failing_is_tried_rarely_and_one_success_restores_it():
@@ -459,6 +460,7 @@ def test_an_update_that_never_works_is_left_out_most_of_the_time():
         platform.update = m.NOT_FOUND
         made = opened(platform, state)
         updates.append("update" in platform.asked())
+        assert platform.asked()[-1] == "register" and not made.resumed
         state = made.saved()
         asleep(platform, 3600)
     assert updates == [True, True, False, True, False, False, False, True] + [False] * 4
@@ -702,7 +704,8 @@ def test_deregistering_ends_the_registration_whether_it_is_heard_or_not():
         made = opened(platform)
         made.deregister(platform.time + MINUTE)
         assert m.decode(platform.sent[-1][1]).code == m.DELETE
-        assert made.saved()["loc"] == "" and not made.resumable()
+        assert made.saved()["loc"] == "" and made.saved()["tok"] == {} and not made.resumable()
+        assert lwm2m.events.DEREGISTERED in [code for code, _ in platform.noted]
 
 
 def test_without_a_registration_there_is_nothing_to_end_and_nobody_was_heard():
@@ -741,6 +744,34 @@ def test_an_observer_is_told_a_state_that_changed_once():
         assert not made.due(SETTINGS)
     finally:
         del TEXTS[3, 11]
+
+
+def test_a_longest_period_that_the_server_wrote_into_object_1_makes_due_what_has_not_changed():
+    platform, made = watched()
+    made.device.server = {"pmax": 600}
+    TEXTS[1, 3] = 600
+    try:
+        asleep(platform, 500)
+        assert not made.due(SETTINGS)
+        asleep(platform, 200)
+        assert made.due(SETTINGS)
+    finally:
+        del TEXTS[1, 3]
+
+
+def test_what_is_there_no_more_is_not_observed_any_more():
+    platform = fake.Platform()
+    made = opened(platform)
+    TEXTS[3, 11] = [25]
+    options = [(m.OBSERVE, b"")] + m.path_options(m.URI_PATH, "3/0/11")
+    platform.later(0, m.Message(m.CON, m.GET, 7000, b"err", options))
+    made.receive(platform.time + 1000)
+    assert not made.due(SETTINGS) and made.client.tokens["3/0/11"] == b"err"
+    del TEXTS[3, 11]
+    made.device.changes = 1
+    before = len(platform.sent)
+    made.settle(platform.time + MINUTE, SETTINGS)
+    assert sorted(made.client.tokens) == ["19/0/0"] and len(platform.sent) == before
 
 
 def test_an_observer_who_asks_again_was_told_by_the_answer():
