@@ -2,7 +2,6 @@
 lib/device/events.py. Any bytes are read; what is no frame is said to be damage.
 """
 
-import ast
 import re
 import zlib
 from collections.abc import Callable
@@ -11,10 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from tools.module.module import REASONS
-from tools.tables import ROOT
+from tools.tables import HINTS, ROOT, errors, literal
 
 EVENTS = ROOT / "lib/device/events.py"
-FAULTS = (ROOT / "lib/link/fault.py", ROOT / "lib/aep/session.py")
 FILES = ("journal.1", "journal.0")
 """In the order in which they were written."""
 
@@ -105,19 +103,9 @@ def kinds() -> dict[int, Kind]:
 
 @cache
 def faults() -> dict[int, tuple[str, str]]:
-    """(name, hint) of every fault by code, from the classes that the device raises."""
-    found = {}
-    for path in FAULTS:
-        for node in ast.parse(path.read_text()).body:
-            if not isinstance(node, ast.ClassDef):
-                continue
-            data: dict[str, object] = {}
-            for line in node.body:
-                if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant):
-                    data[ast.unparse(line.targets[0])] = line.value.value
-            if isinstance(code := data.get("code"), int):
-                found[code] = (node.name, str(data.get("hint", "")))
-    return found
+    """(name, hint) of every fault by code, as the device has them."""
+    hints = literal(HINTS, "HINTS")
+    return {code: (name, hints[code]) for code, name in errors().items()}
 
 
 def read(files: dict[str, bytes]) -> list[Item]:

@@ -311,7 +311,7 @@ async def _wake(run: Run, power: _Power) -> Wake:
     """One wake and what it took; ScenarioError where the run cannot go on from it."""
     loop, module = run.aep.loop, run.module
     wake = Wake(loop.time(), run.network.mark(), NO_BOOT if power.on else power.reason)
-    before, programs, first = run.ledger(), 0, len(run.events.log)
+    before, programs, first = run.ledger(), -module.programs if power.on else 0, len(run.events.log)
     while not wake.stayed_on:
         end = await power.until(_middle(run, wake, first))
         if end is None:
@@ -325,7 +325,8 @@ async def _wake(run: Run, power: _Power) -> Wake:
             text = f"the module stopped: {end.how} {end.detail}".strip()
             raise ScenarioError("stopped", text, "see the last log lines")
         power.restarted()
-    wake.ended, wake.end_mark, wake.flash_programs = loop.time(), run.network.mark(), programs
+    wake.ended, wake.end_mark = loop.time(), run.network.mark()
+    wake.flash_programs = programs + (module.programs if power.on else 0)
     after = run.ledger()
     wake.connected_ms = after["connected_ms"] - before["connected_ms"]
     wake.charge_mc = round(after["charge_mc"] - before["charge_mc"] - (after["psm_mc"] - before["psm_mc"]), 3)

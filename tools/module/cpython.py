@@ -259,9 +259,15 @@ class Application:
 class CPythonEngine(Engine):
     """Runs the application in a greenlet of this process."""
 
+    _context: CutContext | None = None
+
+    @property
+    def programs(self) -> int:
+        return self._context.programs if self._context is not None else 0
+
     async def run(self) -> None:
         self.board.deliver = self._deliver
-        context = CutContext(self.flash.image, self.cut_at_program)
+        context = self._context = CutContext(self.flash.image, self.cut_at_program)
         app = self._app = Application(self.surface())
         self._running: list[greenlet.greenlet] = []
         with self.flash.powered(context) as fs:
@@ -271,7 +277,6 @@ class CPythonEngine(Engine):
                 app.install(usr)
                 await self._drive(greenlet.greenlet(app.main))
             finally:
-                self.programs = context.programs
                 context.frozen = app.dead = True
                 for running in reversed(self._running):
                     running.throw(greenlet.GreenletExit)

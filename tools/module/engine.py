@@ -42,13 +42,17 @@ class Engine:
 
     def __init__(self, board: Board, flash: Flash, *, cut_at_program: int | None = None) -> None:
         self.board, self.flash, self.cut_at_program = board, flash, cut_at_program
-        self.programs = 0  # flash programs of this power-on, up to its last call
         self._lines = {"stdout": "", "stderr": ""}
 
     def surface(self) -> dict[str, Any]:
         """The firmware's surface with what needs no behaviour: uerrno, and `uos` for its file functions."""
         empty = {"functions": [], "constants": {}, "classes": {}, "is_class": ""}
         return {"uos": empty, **self.board.surface(), "uerrno": {**empty, "constants": ERRNO}}
+
+    @property
+    def programs(self) -> int:
+        """Flash programs of this power-on, up to its last call."""
+        raise NotImplementedError
 
     async def run(self) -> None:
         """Boots /usr/main.py."""

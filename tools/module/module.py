@@ -68,7 +68,7 @@ class Module:
         self.psm_entered = 0
         self.heap_peak = 0
         self.cut_at_program: int | None = None
-        self.programs = 0  # flash programs of the last power-on, up to its last call
+        self._running: Engine | None = None  # the engine of the present or the last power-on
         self.board: Board | None = None  # of the present or the last power-on
         self.ended: PowerOff | None = None  # how the last power-on ended, None while it lasts
         self._surface: dict[str, Any] | None = None
@@ -85,7 +85,7 @@ class Module:
         )
         self.events.emit("module", "boot", REASONS.get(reason, "?"), reason=reason, boot=self.boots)
         self.fit(board)
-        engine = self._engine(board)
+        engine = self._running = self._engine(board)
         self._surface = engine.surface()
         self.cut_at_program = None
         try:
@@ -97,7 +97,6 @@ class Module:
         finally:
             board.power_off()
             self.heap_peak = max(self.heap_peak, board.heap_peak)
-            self.programs = engine.programs
         self.psm_entered += self.ended.how == "psm"
         self.events.emit("module", "power", self.ended.how, detail=self.ended.detail)
         return self.ended
@@ -111,6 +110,11 @@ class Module:
         if self.nv.alarm_us is not None and self.profile.rtc_alarm_wakes:
             times.append(self.nv.alarm_us / 1e6)
         return min((t for t in times if t is not None), default=None)
+
+    @property
+    def programs(self) -> int:
+        """Flash programs of the present or the last power-on, up to its last call."""
+        return self._running.programs if self._running is not None else 0
 
     @property
     def powered(self) -> bool:

@@ -203,6 +203,10 @@ class VmEngine(Engine):
         self.heap, self.measure_heap = heap, measure_heap
         self._vm: Vm | None = None
 
+    @property
+    def programs(self) -> int:
+        return self._vm.programs if self._vm is not None else 0
+
     async def run(self) -> None:
         self.board.deliver = self._deliver
         boot = boot_message(self.surface(), measured=self.measure_heap, cut_at=self.cut_at_program)
@@ -213,7 +217,7 @@ class VmEngine(Engine):
                 await self._attend(vm)
             finally:
                 vm.kill()
-                self.board.heap_peak, self.programs = vm.heap_peak, vm.programs
+                self.board.heap_peak = vm.heap_peak
 
     async def _deliver(self, callback: int, argument: Any) -> None:
         assert self._vm is not None
