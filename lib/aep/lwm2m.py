@@ -182,7 +182,8 @@ class Session:
             observers.tell(self, path, until)
         if self._owes(settings):
             self._settings = settings
-            orders.take(orders.UPDATE)
+            if orders.take(orders.UPDATE):
+                self._note(events.UPDATE_ASKED)
             if not self._update(until):
                 raise s.SessionLost("Update refused or not answered")
 

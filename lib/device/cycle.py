@@ -150,6 +150,8 @@ class Cycle:
         self.numbers = Numbers(STATE + "/numbers.rec", {"boot": 1, "mid": 64, "seq": 16}, first)
         self.boots = self.numbers.next("boot")
         self.outbox = Outbox(STATE + "/outbox", found["outbox.limit"])
+        if self.outbox.damaged:
+            self.health.note(events.DAMAGED, 1)
         self.readings = readings.Readings(Record(STATE + "/readings.rec"), self.health)
         self.commands = commands.Commands(
             Record(STATE + "/commands.rec"), self.outbox, self.health, self.stamp, found["downlink.mode"] == "buffer"
@@ -196,11 +198,13 @@ class Cycle:
         found = self.settings.values
         self.silent = False
         self.ladder = None
-        start = self.clock.now()
+        start, before = self.clock.now(), self.clock.unix()
         address = attach.attach(found["link.attach_timeout"], self.clock, self._recover)
-        if self.clock.now() - start > 1000:
-            self.health.note(events.ATTACHED, (self.clock.now() - start) // 100)
+        took = self.clock.now() - start
+        if took > 1000:
+            self.health.note(events.ATTACHED, took // 100)
         now = self.clock.unix()
+        self.health.clock_changed(before, now, took // 1000)
         if now:
             self.readings.settle(now)
         self._take_readings()  # what has no value before the network is there: signal, cell
@@ -241,6 +245,9 @@ class Cycle:
     def _deliver(self) -> str:
         """One command runs and leaves its answer, or one batch goes up, consumed once acknowledged."""
         if self.commands.waiting() and self.commands.run():
+            if self.settings.changed:
+                self.settings.changed = False
+                self.health.note(events.CHANGED)
             return "more"
         batch, payload = uplink.batch(self)
         if not batch:
@@ -377,7 +384,10 @@ class Cycle:
         now, stamp = self.stamp()
         due = self.readings.due(now, stamp["u"], self.settings.values["report.interval"])
         if due:
+            dropped = self.outbox.dropped
             count = self.readings.take(due, now, stamp, self.outbox)
+            if self.outbox.dropped > dropped:
+                self.health.note(events.DROPPED, self.outbox.dropped - dropped)
             _log.info("readings due: %d, entries: %d, waiting: %d", len(due), count, self.outbox.waiting)
         return now
 

@@ -47,6 +47,7 @@ class Settings:
         self._good = Record(_STATE + "settings.rec")
         self._trial = Record(_STATE + "trial.rec")
         self.problem = ""
+        self.changed = False  # by `change`, since the cycle last looked
         self.on_trial = {}
         self._wakes = 0  # begun under what is on trial
         self._begun = {}  # what was on trial when this wake began
@@ -63,6 +64,7 @@ class Settings:
         trial = dict(self.on_trial)
         trial[name] = check(name, value)
         self._save_trial(trial, 0)
+        self.changed = True
 
     def begin(self) -> bool:
         """The platform is about to be reached under the present settings. Counted while something is on trial; what had
