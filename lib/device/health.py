@@ -5,7 +5,7 @@ from micropython import const
 from misc import Power
 
 from device import events
-from store.record import shaped
+from store.shape import shaped
 
 _JUMP = const(60)  # s: what the network corrects beyond this is worth a word
 # One text: a tuple of them takes 600 bytes more.

@@ -9,7 +9,7 @@ import net
 from micropython import const
 
 from link.attach import CALL, HALF, PROFILE
-from store.record import shaped
+from store.shape import shaped
 
 REDIAL, RADIO, RESTART = "redial", "radio", "restart"
 _CAPS = {REDIAL: 6, RADIO: 3, RESTART: 1}  # per hour; estimate: each costs a search of the network at most

@@ -14,7 +14,8 @@ import uos
 import ustruct
 from micropython import const
 
-from store.record import Record, crc32, discard, replace, shaped
+from store.record import Record, crc32, discard, replace
+from store.shape import shaped
 
 PAYLOAD_LIMIT = const(512)  # bytes an uplink should not exceed (ctwing.md §2.5); the platform's hard limit is 1024
 
