@@ -93,6 +93,7 @@ class Cycle(start.Wake):
         self.quiet = 0  # and before which the platform is not tried again
         self.delivered = False  # whether the platform has acknowledged something in this wake
         self.silent = False  # whether the radio was switched off
+        self.told = 0  # when observers were last told something in sleep
         self.losses = 0  # of the path, since the last wake on schedule
         self.routine = False  # awake for a sign of life alone: not worth a word on flash
         self.psm = False  # whether sleep is PSM: by setting, and where the module has it

@@ -96,6 +96,7 @@ def _light(cycle) -> str:
             cycle.session.refresh = cycle.routine = True
             event = "sign of life due"
         elif tell is not None and now >= tell:
+            cycle.told = now
             event = "more"
         else:
             cycle.routine = False
@@ -131,7 +132,7 @@ def _notice(cycle):
     """When an observer is to be told something though nothing has changed (clock ms), or None."""
     now = cycle.clock.unix()
     due = cycle.session.next_due() if cycle.session is not None and now else 0
-    return cycle.clock.now() + 1000 * max(_SOONEST, due - now) if due else None
+    return max(cycle.clock.now() + 1000 * (due - now), cycle.told + 1000 * _SOONEST) if due else None
 
 
 def _hear(cycle, until: int) -> str:
