@@ -275,7 +275,9 @@ class Cycle(start.Wake):
 
     def _sleep(self) -> str:
         """PSM, or light sleep until the next wake; with a kept session commands are heard meanwhile."""
-        return rest.sleep(self)
+        event = rest.sleep(self)
+        self._talk = self.clock.now() + _TALK_LIMIT
+        return event
 
     def _unprovisioned(self) -> None:
         """No usable settings: waits for config.json with the REPL open."""
