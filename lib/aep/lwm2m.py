@@ -147,7 +147,8 @@ class Session:
     def send(self, payload: bytes, until: int) -> int:
         """One report; returns ACKNOWLEDGED, or HANDED_OVER where reports are sent without confirmation. Raises
         SessionLost, Silent or NoPath."""
-        if self.direct:
+        confirmed = self._settings["report.type"] == "con"
+        if self.direct and confirmed:
             self.direct = False
             good = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES) == c.DELIVERED
             self.shortcuts.outcome(DIRECT, good)
@@ -156,7 +157,7 @@ class Session:
             self._note(events.SHORT_CUT, 1)
             self.refresh = True
             self.open(until)
-        if self._settings["report.type"] == "non":
+        if not confirmed:
             self.client.notify(self.clock.now(), payload, self.numbers.next("seq"), False)
             self._flush()
             self._owed = True
@@ -166,7 +167,6 @@ class Session:
             raise s.SessionLost("reset in answer to a report")
         if ended != c.DELIVERED:
             raise s.Silent("report not acknowledged")
-        self._owed = True
         return s.ACKNOWLEDGED
 
     def receive(self, until: int):
@@ -356,6 +356,7 @@ class Session:
         if objects.UPLINK not in self.client.tokens:
             raise s.SessionLost("not observed")
         sequence = self.numbers.next("seq")
+        self._owed = True
         self.client.notify(self.clock.now(), payload, sequence, timeout=timeout, retries=retries)
         event = self.wait((c.DELIVERED, c.LOST, c.SILENT), until)
         return c.SILENT if event is None else event[0]
