@@ -18,6 +18,7 @@ from link import sockets
 from link.fault import NoName
 from m2m import client as c
 from m2m import objects
+from store.shape import shaped
 
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after Register: one lost and repeated request is inside
 _OBSERVE_LIMIT = const(45000)  # ms: the longest a learned wait grows; estimate
@@ -28,6 +29,11 @@ _FLOOD = const(256)  # datagrams between two of our openings; a wake with a comm
 _LONGEST = const(86400)  # s: the longest lifetime that is documented
 _PROBED = const(2592000)  # and what one vendor's SDK allows, 30 days (ctwing.md §2.1)
 _PROBES = const(2)  # it is asked for so often where no answer comes, once where one does
+# What `saved` gives, and what stands for it on a new device
+_SAVED = {
+    "server": "", "ep": "", "loc": "", "tok": {}, "attr": {}, "marks": {}, "state": "", "at": 0, "since": 0, "lt": 0,
+    "b": "", "addr": "", "learn": {},
+}  # fmt: skip
 _CODES = {s.KEPT: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
 
 # What a refused Register means. (A refused Update means no more than that we register.)
@@ -85,25 +91,25 @@ class Session:
         self._address = ""  # the platform's, as it was last resolved
         self.marks = {}  # {path: [when, what]}: what observers of other paths were last told
         self._state = ""  # of the device, when nothing was to be told
-        learned = {}
-        if saved.get("server") == self._server:
-            self._address = saved.get("addr", "")
-            learned = dict(saved.get("learn", {}))
-            if saved["ep"] == device.endpoint:
-                self._restore(saved)
-        self.shortcuts = Shortcuts(learned)
+        saved = shaped(saved, _SAVED)  # an older tree may have saved less
+        same = saved["server"] == self._server
+        if same:
+            self._address = saved["addr"]
+        self.shortcuts = Shortcuts(dict(saved["learn"]) if same else {})
+        if same and saved["ep"] == device.endpoint:
+            self._restore(saved)
 
     def _restore(self, saved: dict) -> None:
-        """The registration of an earlier power-on; an older tree may have saved less of it."""
+        """The registration of an earlier power-on."""
         self.client.location = saved["loc"]
         self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
-        self.client.attributes = dict(saved.get("attr", {}))
-        self.marks = dict(saved.get("marks", {}))
-        self._state = saved.get("state", "")
+        self.client.attributes = dict(saved["attr"])
+        self.marks = dict(saved["marks"])
+        self._state = saved["state"]
         self._at = saved["at"]
-        self._since = saved.get("since", self._at)
+        self._since = saved["since"] or self._at
         self._lifetime = saved["lt"]
-        self._bound = saved.get("b", "")
+        self._bound = saved["b"]
 
     # -- the contract --------------------------------------------------------------------------------------------
 
@@ -141,7 +147,8 @@ class Session:
     def send(self, payload: bytes, until: int) -> int:
         """One report; returns ACKNOWLEDGED, or HANDED_OVER where reports are sent without confirmation. Raises
         SessionLost, Silent or NoPath."""
-        if self.direct:
+        confirmed = self._settings["report.type"] == "con"
+        if self.direct and confirmed:
             self.direct = False
             good = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES) == c.DELIVERED
             self.shortcuts.outcome(DIRECT, good)
@@ -150,7 +157,7 @@ class Session:
             self._note(events.SHORT_CUT, 1)
             self.refresh = True
             self.open(until)
-        if self._settings["report.type"] == "non":
+        if not confirmed:
             self.client.notify(self.clock.now(), payload, self.numbers.next("seq"), False)
             self._flush()
             self._owed = True
@@ -160,7 +167,6 @@ class Session:
             raise s.SessionLost("reset in answer to a report")
         if ended != c.DELIVERED:
             raise s.Silent("report not acknowledged")
-        self._owed = True
         return s.ACKNOWLEDGED
 
     def receive(self, until: int):
@@ -182,13 +188,22 @@ class Session:
             observers.tell(self, path, until)
         if self._owes(settings):
             self._settings = settings
-            orders.take(orders.UPDATE)
+            if orders.take(orders.UPDATE):
+                self._note(events.UPDATE_ASKED)
             if not self._update(until):
                 raise s.SessionLost("Update refused or not answered")
 
     def _owes(self, settings: dict) -> bool:
         """An Update: the guide's way after each exchange, or by order."""
         return self._owed and settings["lwm2m.update"] == "each_exchange" or orders.UPDATE in orders.pending
+
+    def next_due(self) -> int:
+        """Unix time at which an observer's longest period ends, 0 where none is set."""
+        if not self.client.attributes and not self._device.server:
+            return 0
+        from aep import observers
+
+        return observers.next_due(self) or 0
 
     def deregister(self, until: int) -> None:
         """Ends the registration; the platform shows the device as off-line (guide: AT+QLWDEREG)."""
@@ -341,6 +356,7 @@ class Session:
         if objects.UPLINK not in self.client.tokens:
             raise s.SessionLost("not observed")
         sequence = self.numbers.next("seq")
+        self._owed = True
         self.client.notify(self.clock.now(), payload, sequence, timeout=timeout, retries=retries)
         event = self.wait((c.DELIVERED, c.LOST, c.SILENT), until)
         return c.SILENT if event is None else event[0]

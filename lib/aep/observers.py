@@ -13,6 +13,12 @@ def due(session, now: int) -> list:
     return notices.due(client.tree, client.tokens, client.attributes, session.marks, now)
 
 
+def next_due(session):
+    """Unix time at which the first longest period ends, or None."""
+    client = session.client
+    return notices.next_due(client.tree, client.tokens, client.attributes, session.marks)
+
+
 def tell(session, path: str, until: int) -> None:
     """Tells what a path reads now. Nothing depends on it: where nobody answers, the next wake tells it."""
     client = session.client

@@ -22,7 +22,7 @@ from aep.session import BUSY, KEPT, MALFORMED
 from device import events
 from device.readings import RESERVED, literal, size, whole
 from store.outbox import PAYLOAD_LIMIT, TooLong
-from store.record import shaped
+from store.shape import shaped
 
 _REMEMBERED = const(16)  # task ids
 _QUEUE = const(8)  # commands waiting; AEP's own SDK queues 5 to 20 (ctwing.md §2.5)

@@ -3,8 +3,9 @@
 The table is the documentation: `docs/cycle.md` is drawn from it. A state is a method that returns an event; the table
 says which state follows. The watchdog is fed between states. Each state's deadline bounds what the device itself waits
 for and ends before the watchdog bites; it does not bound the user's code. A reading or handler that takes longer than
-the watchdog (boot.py) ends in a reset with reason 5, and its command is answered "interrupted". What sleep looks like
-is rest.py's, what becomes of a fault is trouble.py's, loaded when there is one.
+the watchdog (boot.py) ends in a reset with reason 5, and its command is answered "interrupted". What a wake
+begins with is start.py's, what sleep looks like rest.py's, what becomes of a fault trouble.py's, loaded when there is
+one.
 """
 
 import log
@@ -13,16 +14,11 @@ from micropython import const
 
 from aep import lwm2m
 from aep.session import ACKNOWLEDGED
-from device import commands, events, health, orders, readings, rest, settings, uplink, values
-from link import attach, cell, power
-from link.clock import Clock
+from device import events, orders, rest, start, uplink
+from link import attach
 from link.entropy import random_bytes
-from link.fault import Fault, NoFlash, NoModem
-from store.journal import Journal
-from store.outbox import Outbox
-from store.record import Numbers, Record, crc32, directory
-
-STATE = "/usr/state"
+from link.fault import Fault, NoFlash
+from store.record import crc32
 
 # Text, not lists of rows: a tenth of the heap.
 
@@ -74,19 +70,18 @@ _LISTEN_LIMIT = const(10000)  # ms: the longest a learned window grows; estimate
 # ms without a datagram after which the way back to us is taken for closed, as a vendor's SDK does (ctwing.md §2.7)
 _NAT_IDLE = const(30000)
 _TALK_LIMIT = const(600000)  # ms: a platform that goes on sending is heard again at the next wake; estimate
-_UNASKED = (0, 2, 3, 5, 9)  # reasons of a power-on that nobody asked for: reset, supply, watchdog, dump
 _FUTURE = const(172800)  # s: what is put off for longer was put off by a clock that was wrong
 
 _log = log.getLogger("cycle")
 
 
-class Cycle:
+class Cycle(start.Wake):
     """One power-on. `boot` has `feed()` (the watchdog), `rest()` (it stops) and `confirm()` (this tree works). What has
-    no underscore is shared with rest.py and trouble.py."""
+    no underscore is shared with start.py, rest.py and trouble.py."""
 
     def __init__(self, boot) -> None:
+        start.Wake.__init__(self)
         self.boot = boot
-        self.clock = Clock()
         self.state = "WAKE"
         self.problem = Fault()
         self.asked = None  # (T3412 s, T3324 s)
@@ -98,8 +93,9 @@ class Cycle:
         self.quiet = 0  # and before which the platform is not tried again
         self.delivered = False  # whether the platform has acknowledged something in this wake
         self.silent = False  # whether the radio was switched off
+        self.told = 0  # when observers were last told something in sleep
         self.losses = 0  # of the path, since the last wake on schedule
-        self.routine = False  # awake for a sign of life alone: not worth a word on flash, which frequent ones would wear
+        self.routine = False  # awake for a sign of life alone: not worth a word on flash
         self.psm = False  # whether sleep is PSM: by setting, and where the module has it
         self.ladder = None
         self._opened_with = None  # the settings of the session
@@ -132,44 +128,7 @@ class Cycle:
 
     def _wake(self) -> str:
         """Settings and what was saved are loaded."""
-        directory(STATE)
-        self.journal = Journal(STATE + "/journal", self.clock.now)
-        self.health = health.Health(Record(STATE + "/health.rec"), self.journal)
-        self.settings = settings.Settings()
-        self.power = power.Power(self.clock)
-        found = self.settings.values
-        if found is None:
-            return "no settings"
-        if self.settings.problem:
-            self.health.count("config_refused")
-            self.health.note(events.CONFIG_REFUSED)
-            _log.error("%s; running on the last good settings", self.settings.problem)
-        # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
-        start = random_bytes(2, cell.imei())
-        first = {"boot": 1, "mid": start[0] << 8 | start[1], "seq": 1}
-        self.numbers = Numbers(STATE + "/numbers.rec", {"boot": 1, "mid": 64, "seq": 16}, first)
-        self.boots = self.numbers.next("boot")
-        self.outbox = Outbox(STATE + "/outbox", found["outbox.limit"])
-        self.readings = readings.Readings(Record(STATE + "/readings.rec"), self.health)
-        self.commands = commands.Commands(
-            Record(STATE + "/commands.rec"), self.outbox, self.health, self.stamp, found["downlink.mode"] == "buffer"
-        )
-        self._saved = Record(STATE + "/session.rec")
-        self.kept = self._saved.load() or {}
-        self._gap = self.kept.get("gap", 0)  # ms after which the platform was seen to send a command
-        self.device = values.Device(self.settings, self.health, self.clock, self.kept.get("server", {}))
-        self.psm = found["power.mode"] == "psm" and self.power.has_psm()
-        self.health.note(events.BOOT, self.health.reason)
-        _log.info("boot %d: %s", self.boots, self.health.reason_text())
-        unfinished = self.boots - 1 - max(self.health.boot, self.kept.get("boot", 0))
-        if unfinished > 1 and self.health.reason in _UNASKED:
-            from device import trouble
-
-            trouble.guard(self, unfinished)
-        if found["power.mode"] == "psm" and not self.psm:
-            self.health.note(events.LACKS, 1)
-            _log.warning("this module has no PSM: light sleep between wakes")
-        return "ready"
+        return self.load()
 
     def _sample(self) -> str:
         """Readings that are due go into the outbox."""
@@ -196,11 +155,13 @@ class Cycle:
         found = self.settings.values
         self.silent = False
         self.ladder = None
-        start = self.clock.now()
+        began, before = self.clock.now(), self.clock.unix()
         address = attach.attach(found["link.attach_timeout"], self.clock, self._recover)
-        if self.clock.now() - start > 1000:
-            self.health.note(events.ATTACHED, (self.clock.now() - start) // 100)
+        took = self.clock.now() - began
+        if took > 1000:
+            self.health.note(events.ATTACHED, took // 100)
         now = self.clock.unix()
+        self.health.clock_changed(before, now, took // 1000)
         if now:
             self.readings.settle(now)
         self._take_readings()  # what has no value before the network is there: signal, cell
@@ -216,7 +177,7 @@ class Cycle:
         self.close()
         if found["link.dns"]:
             attach.use_dns(found["link.dns"])
-        self._introduce(address)
+        self.introduce(address)
         jitter = 256 + (random_bytes(1, self.device.imei)[0] >> 1)
         self._opened_with = found
         self.session = lwm2m.Session(
@@ -241,6 +202,9 @@ class Cycle:
     def _deliver(self) -> str:
         """One command runs and leaves its answer, or one batch goes up, consumed once acknowledged."""
         if self.commands.waiting() and self.commands.run():
+            if self.settings.changed:
+                self.settings.changed = False
+                self.health.note(events.CHANGED)
             return "more"
         batch, payload = uplink.batch(self)
         if not batch:
@@ -261,21 +225,21 @@ class Cycle:
 
     def _listen(self) -> str:
         """What else the platform is to know goes up; commands come down and are stored."""
-        start = self.clock.now()
-        if start >= self._talk:
+        began = self.clock.now()
+        if began >= self._talk:
             self.health.count("listen_cut")
             return "quiet"
         found = self.settings.values
         if self.session.due(found):
             self.session.settle(self.until, found)
-            start = self.clock.now()
-        window = max(found["listen.window"], min(2 * self._gap, _LISTEN_LIMIT))
-        downlink = self.session.receive(min(start + window, self.until))
+            began = self.clock.now()
+        window = max(found["listen.window"], min(2 * self.gap, _LISTEN_LIMIT))
+        downlink = self.session.receive(min(began + window, self.until))
         if downlink is None:
             return "more" if self.session.due(self.settings.values) else "quiet"
         self.heard = self.clock.now()
         # The window follows what the platform was seen to need, and forgets slowly.
-        self._gap = max(self.heard - start, self._gap * 7 // 8)
+        self.gap = max(self.heard - began, self.gap * 7 // 8)
         return "commands" if self.commands.waiting() else "more"
 
     def _release(self) -> str:
@@ -311,7 +275,9 @@ class Cycle:
 
     def _sleep(self) -> str:
         """PSM, or light sleep until the next wake; with a kept session commands are heard meanwhile."""
-        return rest.sleep(self)
+        event = rest.sleep(self)
+        self._talk = self.clock.now() + _TALK_LIMIT
+        return event
 
     def _unprovisioned(self) -> None:
         """No usable settings: waits for config.json with the REPL open."""
@@ -320,21 +286,6 @@ class Cycle:
         _log.error("waiting for /usr/config.json: %s", self.settings.problem)
 
     # -- parts ---------------------------------------------------------------------------------------------------
-
-    def _introduce(self, address: str) -> None:
-        """Who and where we are, before a session is made."""
-        device = self.device
-        device.imei, device.address = cell.imei(), address
-        if not device.imei:
-            raise NoModem("no IMEI")
-        device.binding = "UQ" if self.psm else "U"
-        imsi = cell.imsi()
-        device.endpoint = lwm2m.endpoint(self.settings.values["lwm2m.endpoint"], device.imei, imsi)
-        serving = cell.serving()
-        if serving is not None:
-            device.cell = serving["cid"]
-        _log.info("IMEI %s, IMSI %s, ICCID %s", device.imei, imsi, cell.iccid())
-        _log.info("address %s, cell %s", address, "unknown" if serving is None else "%x" % serving["cid"])
 
     def _recover(self, stage: int, part: int) -> bool:
         """What attach asks when the link does not come."""
@@ -377,13 +328,12 @@ class Cycle:
         now, stamp = self.stamp()
         due = self.readings.due(now, stamp["u"], self.settings.values["report.interval"])
         if due:
+            dropped = self.outbox.dropped
             count = self.readings.take(due, now, stamp, self.outbox)
+            if self.outbox.dropped > dropped:
+                self.health.note(events.DROPPED, self.outbox.dropped - dropped)
             _log.info("readings due: %d, entries: %d, waiting: %d", len(due), count, self.outbox.waiting)
         return now
-
-    def stamp(self):
-        """(Unix time or 0, what tells the time later where it is 0)."""
-        return self.clock.unix(), {"b": self.boots, "u": self.clock.now()}
 
     def _expires(self) -> int:
         saved = self.kept.get("session", {})
@@ -397,7 +347,7 @@ class Cycle:
         """What the next session needs, in `kept`."""
         if self.session is not None:
             self.kept = {
-                "session": self.session.saved(), "gap": self._gap, "server": self.device.server, "boot": self.boots,
+                "session": self.session.saved(), "gap": self.gap, "server": self.device.server, "boot": self.boots,
             }  # fmt: skip
 
     def save_session(self) -> None:
@@ -410,7 +360,7 @@ class Cycle:
             state["session"]["at"] //= 1 + state["session"]["lt"] // 4
         mark = crc32(ujson.dumps(state).encode())
         if state and mark != self._mark:
-            self.health.write(self._saved, self.kept, "session")
+            self.health.write(self.saved, self.kept, "session")
             self._mark = mark
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ the value is 0.
 from micropython import const
 
 BOOT = const(10)  # started: {boot reason}
-UNENDED = const(11)  # ! boot {} did not end: the power went, or the watchdog bit
 LACKS = const(12)  # this module lacks {+1=PSM settings, 2=enhanced sleep, 4=eDRX, 8=cell data, 16=supply voltage}
 
 ATTACHED = const(20)  # attached in {.1} s
@@ -24,12 +23,10 @@ RESUMED = const(30)  # session resumed by an Update
 REGISTERED = const(31)  # session registered anew
 DIRECT = const(32)  # session taken for granted: the report goes first
 SHORT_CUT = const(33)  # ! a short cut failed: {1=report first, 2=Update, 3=longer lifetime}
-OBSERVED = const(34)  # the platform observes 19/0/0
 DEREGISTERED = const(35)  # deregistered
 REBOOT_ASKED = const(36)  # the platform asked for a restart
 UPDATE_ASKED = const(37)  # the platform asked for an Update
 STRANGERS = const(38)  # ! datagrams from a stranger's address, ignored: {}
-FLOOD = const(39)  # ! the platform sent without end: cut off after {} datagrams
 
 ACKNOWLEDGED = const(40)  # entries acknowledged by the platform: {}
 HANDED_OVER = const(41)  # entries sent without an acknowledgement to wait for: {}

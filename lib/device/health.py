@@ -1,11 +1,13 @@
 """What the device knows of its own past: why it booted, what failed and how often; counters, and the journal."""
 
 import log
+from micropython import const
 from misc import Power
 
 from device import events
-from store.record import shaped
+from store.shape import shaped
 
+_JUMP = const(60)  # s: what the network corrects beyond this is worth a word
 # One text: a tuple of them takes 600 bytes more.
 _REASONS = "unknown,power key,reset,battery,RTC,watchdog,USB,charger,PSM,dump"
 
@@ -41,6 +43,14 @@ class Health:
     def note(self, code: int, value: int = 0) -> None:
         """An event of device/events.py for the journal."""
         self._journal.note(code, value)
+
+    def clock_changed(self, before: int, now: int, passed: int) -> None:
+        """Unix time before and after something that took so many seconds; 0 where it was unknown."""
+        if not before and now:
+            self.note(events.CLOCK_SET)
+        elif before and abs(now - before - passed) > _JUMP:
+            jump = now - before - passed
+            self.note(events.CLOCK_AHEAD if jump > 0 else events.CLOCK_BACK, abs(jump))
 
     def failed(self, what: str, which: str, error: Exception) -> None:
         """A user's function raised: counted, logged, and the device goes on."""

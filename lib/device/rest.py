@@ -12,6 +12,7 @@ from link.fault import Fault
 _PSM_GRACE = const(30)  # s after T3324 within which the power should have gone; estimate
 _NAP = const(120)  # s of light sleep between two feeds of the watchdog
 _RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as a vendor's SDK does (ctwing.md §2.8)
+_SOONEST = const(60)  # s from one notification to the next, where nobody answers
 _LOSSES = const(6)  # of the path between two wakes, after which it is not sought again before the next
 
 _log = log.getLogger("sleep")
@@ -81,7 +82,7 @@ def _light(cycle) -> str:
     until = cycle.sampled + 1000 * cycle.settings.values["report.interval"]
     if (cycle.outbox.waiting or cycle.lacks_session()) and cycle.sampled < cycle.quiet < until:
         until = cycle.quiet
-    renew = _renewal(cycle)
+    renew, tell = _renewal(cycle), _notice(cycle)
     while True:
         now = cycle.clock.now()
         if now >= until:
@@ -94,9 +95,12 @@ def _light(cycle) -> str:
         if renew is not None and now >= renew:
             cycle.session.refresh = cycle.routine = True
             event = "sign of life due"
+        elif tell is not None and now >= tell:
+            cycle.told = now
+            event = "more"
         else:
             cycle.routine = False
-            event = _hear(cycle, nap if renew is None else min(nap, renew))
+            event = _hear(cycle, min([nap] + [at for at in (renew, tell) if at is not None]))
         if event == "path lost":
             cycle.losses += 1
             cycle.health.note(events.PATH_LOST)
@@ -122,6 +126,13 @@ def _renewal(cycle):
         end = cycle.clock.now() + 1000 * max(0, left)
         out = end if out is None else min(out, end)
     return out
+
+
+def _notice(cycle):
+    """When an observer is to be told something though nothing has changed (clock ms), or None."""
+    now = cycle.clock.unix()
+    due = cycle.session.next_due() if cycle.session is not None and now else 0
+    return max(cycle.clock.now() + 1000 * (due - now), cycle.told + 1000 * _SOONEST) if due else None
 
 
 def _hear(cycle, until: int) -> str:

@@ -8,7 +8,8 @@ trial: used at once, kept once an uplink under it was acknowledged, taken back a
 import usys
 from micropython import const
 
-from store.record import Record, crc32, shaped
+from store.record import Record, crc32
+from store.shape import shaped
 
 CONFIG = "/usr/config.json"
 _STATE = "/usr/state/"
@@ -33,10 +34,11 @@ def check(name: str, value):
     """Raises BadSetting unless `value` is allowed for `name`; returns it."""
     from device import settings_table
 
-    try:
-        return settings_table.check(name, value)
-    finally:
-        _unload()
+    wrong = settings_table.problem(name, value)
+    _unload()
+    if wrong:
+        raise BadSetting(wrong)
+    return value
 
 
 class Settings:
@@ -47,6 +49,7 @@ class Settings:
         self._good = Record(_STATE + "settings.rec")
         self._trial = Record(_STATE + "trial.rec")
         self.problem = ""
+        self.changed = False  # by `change`, since the cycle last looked
         self.on_trial = {}
         self._wakes = 0  # begun under what is on trial
         self._begun = {}  # what was on trial when this wake began
@@ -63,6 +66,7 @@ class Settings:
         trial = dict(self.on_trial)
         trial[name] = check(name, value)
         self._save_trial(trial, 0)
+        self.changed = True
 
     def begin(self) -> bool:
         """The platform is about to be reached under the present settings. Counted while something is on trial; what had
@@ -112,22 +116,17 @@ class Settings:
             return good["values"]
         from device import settings_table  # another version of this tree may have saved them
 
-        try:
-            return settings_table.known(good["values"])
-        finally:
-            _unload()
+        values = settings_table.known(good["values"])
+        _unload()
+        return values
 
     def _parse(self, text):
         """The settings of a config.json, None where it is broken: `problem` says how."""
         from device import settings_table
 
-        try:
-            return settings_table.parse(text)
-        except BadSetting as error:
-            self.problem = str(error)
-            return None
-        finally:
-            _unload()
+        values, self.problem = settings_table.parse(text)
+        _unload()
+        return values
 
     def _save(self, values: dict) -> None:
         self._good.save({"config": self._mark, "values": values, "table": TABLE_MARK})

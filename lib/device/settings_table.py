@@ -4,8 +4,6 @@ where there is something to check: a new config.json, a change, another version 
 import ujson
 from micropython import const
 
-from device.settings import BadSetting
-
 _LONGEST = const(4096)  # bytes of config.json
 
 # [name, type, unit, lowest or choices, highest, default, what it does]. No default: the setting is required.
@@ -36,15 +34,15 @@ def defaults() -> dict:
     return {row[0]: row[5] for row in TABLE if row[5] is not None}
 
 
-def check(name: str, value):
-    """Raises BadSetting unless `value` is allowed for `name`; returns it."""
+def problem(name: str, value) -> str:
+    """What is wrong with `value` for `name`, "" where it is allowed."""
     if not isinstance(name, str):
-        raise BadSetting("a setting's name is a text")
+        return "a setting's name is a text"
     for row in TABLE:
         if row[0] == name:
             break
     else:
-        raise BadSetting("%s: there is no such setting" % name[:40])
+        return "%s: there is no such setting" % name[:40]
     kind, unit, low, high = row[1:5]
     if kind == "choice":
         good, wanted = value in low, "one of " + ", ".join(low)
@@ -57,9 +55,7 @@ def check(name: str, value):
     else:
         good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         wanted = "a whole number %d-%d%s" % (low, high, " " + unit if unit else "")
-    if not good:
-        raise BadSetting("%s: %s is not allowed; give %s" % (name, _short(value), wanted))
-    return value
+    return "" if good else "%s: %s is not allowed; give %s" % (name, _short(value), wanted)
 
 
 def _addresses(text: str, most: int) -> bool:
@@ -71,25 +67,27 @@ def _addresses(text: str, most: int) -> bool:
     return len(parts) <= most
 
 
-def parse(text) -> dict:
-    """All settings from a config file's bytes, None where there is no file; defaults filled in. Raises BadSetting."""
+def parse(text):
+    """(all settings, "") from a config file's bytes, None where there is no file; defaults filled in. (None, what is
+    wrong) where they cannot be used."""
     if text is None:
-        raise BadSetting("config.json: missing")
+        return None, "config.json: missing"
     if len(text) > _LONGEST:
-        raise BadSetting("config.json: longer than %d bytes" % _LONGEST)
+        return None, "config.json: longer than %d bytes" % _LONGEST
     try:
         given = ujson.loads(text)
     except (ValueError, RuntimeError):  # RuntimeError: nested too deep
-        raise BadSetting("config.json: not valid JSON")
+        return None, "config.json: not valid JSON"
     if not isinstance(given, dict):
-        raise BadSetting("config.json: not an object of settings")
+        return None, "config.json: not an object of settings"
     values = defaults()
     for name in given:  # the module's ujson takes names that are no text
-        values[name] = check(name, given[name])
-    problem = _missing(values)
-    if problem:
-        raise BadSetting(problem)
-    return values
+        wrong = problem(name, given[name])
+        if wrong:
+            return None, wrong
+        values[name] = given[name]
+    wrong = _missing(values)
+    return (None, wrong) if wrong else (values, "")
 
 
 def known(values: dict):
@@ -97,10 +95,8 @@ def known(values: dict):
     not allowed any more, is left out. None where a required one is missing then."""
     found = defaults()
     for name in values:
-        try:
-            found[name] = check(name, values[name])
-        except BadSetting:
-            continue
+        if not problem(name, values[name]):
+            found[name] = values[name]
     return None if _missing(found) else found
 
 

@@ -9,6 +9,7 @@ import net
 from micropython import const
 
 from link.attach import CALL, HALF, PROFILE
+from store.shape import shaped
 
 REDIAL, RADIO, RESTART = "redial", "radio", "restart"
 _CAPS = {REDIAL: 6, RADIO: 3, RESTART: 1}  # per hour; estimate: each costs a search of the network at most
@@ -39,16 +40,16 @@ class Ladder:
     def may(self, step: str) -> bool:
         """Counts a step, durably, before it is taken. False where the hour's cap is reached or the flash refuses."""
         now = self._clock.unix()
-        saved = self._record.load() or {}
-        counts = saved.get("n", {})
-        since = saved.get("since", 0)
+        saved = shaped(self._record.load(), {"n": {}, "since": 0})
+        counts, since = saved["n"], saved["since"]
         # Without the time of day the hour is one since power-on: rather too few steps than too many.
         over = not 0 <= now - since < _HOUR if now and since else self._clock.now() > 1000 * _HOUR
         if over or not counts:
             counts, since = {}, now
-        if counts.get(step, 0) >= _CAPS[step]:
+        counts = shaped(counts, {REDIAL: 0, RADIO: 0, RESTART: 0})
+        if counts[step] >= _CAPS[step]:
             return False
-        counts[step] = counts.get(step, 0) + 1
+        counts[step] += 1
         try:
             self._record.save({"n": counts, "since": since})
         except OSError:

@@ -14,7 +14,8 @@ import uos
 import ustruct
 from micropython import const
 
-from store.record import Record, crc32, discard, replace, shaped
+from store.record import Record, crc32, discard, replace
+from store.shape import shaped
 
 PAYLOAD_LIMIT = const(512)  # bytes an uplink should not exceed (ctwing.md §2.5); the platform's hard limit is 1024
 
@@ -58,8 +59,8 @@ class Outbox:
             raise TooLong("payload of %d bytes, at most %d can be sent" % (max(size, len(body)), PAYLOAD_LIMIT))
         number = self._next
         frame = _frame(number, body)
-        if self._ragged:
-            self._compact()
+        if self._ragged and not self._try_compact():
+            raise OSError(28)
         try:
             with open(self._log, "ab") as file:
                 file.write(frame)
@@ -157,22 +158,18 @@ class Outbox:
 
     def _compact(self) -> None:
         aside = self._log + ".new"
-        last = None  # consumed
-        dead = 0
+        last = b""
         with open(aside, "wb") as file:
             for number, _, body in self._frames(True):
-                frame = _frame(number, body)
-                if number < self._head:
-                    last = frame
-                    continue
-                if last is not None:
-                    dead = file.write(last)
-                    last = None
-                file.write(frame)
-            if last is not None:
-                dead = file.write(last)
+                if number >= self._head:
+                    file.write(_frame(number, body))
+                else:
+                    last = _frame(number, body)
+            if self.waiting:
+                last = b""  # those that wait know the ids
+            file.write(last)
         replace(aside, self._log)
-        self._dead = dead
+        self._dead = len(last)
         self._ragged = False
 
     def _try_compact(self) -> bool:

@@ -9,6 +9,8 @@ import ujson
 import uos
 from micropython import const
 
+from store.shape import shaped
+
 _LIMIT = const(8192)  # bytes; a longer file is no record of ours
 
 
@@ -76,16 +78,6 @@ class Numbers:
         number = self._next[name]
         self._next[name] = number + 1
         return number
-
-
-def shaped(saved, like: dict) -> dict:
-    """What a record should hold: `like` with the values of `saved` that are of the same types. A record that another
-    version of this tree has written, or nobody we know, must not end a wake."""
-    out = dict(like)
-    for name in like:
-        if saved is not None and type(saved.get(name)) is type(like[name]):
-            out[name] = saved[name]
-    return out
 
 
 def _read(path: str):

@@ -54,6 +54,7 @@ class Path:
     def __init__(self, platform):
         self.platform = platform
         self.closed = self.strangers = 0
+        platform.paths.append(self)
 
     def send(self, data):
         self.platform.sent.append((self.platform.time, data))
@@ -91,6 +92,7 @@ class Platform:
         self.strict = False  # reports are answered only after the next Update
         self.unnamed = False  # its name does not resolve
         self.noted = []  # what the session told the journal
+        self.paths = []  # sockets that the session made
 
     def now(self):
         return self.time

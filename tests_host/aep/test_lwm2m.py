@@ -104,6 +104,7 @@ def test_the_next_wake_resumes_by_one_update_and_reports_under_the_old_token():
     made = opened(platform, saved_by(platform))
     assert made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
     assert made.resumed and platform.asked() == ["update", "report"] and len(platform.sent) == 2
+    assert lwm2m.events.SHORT_CUT not in [code for code, _ in platform.noted]
     assert options(platform, 0, m.URI_PATH) == [b"rd", b"me"] and options(platform, 0, m.URI_QUERY) == []
     assert platform.reports[0].token == b"tokn" and platform.reports[0].payload == b"flow"
 
@@ -268,7 +269,7 @@ def test_a_platform_that_does_not_observe_is_named():
     platform.observe_after = None
     made = session(platform)
     error = fault(s.NotObserved, lambda: made.open(150000))
-    assert "subscri" in error.hint() and platform.time < 13000
+    assert "subscri" in error.hint() and platform.time < 13000 and "within 12 s" in str(error)
 
 
 def test_an_observe_that_overtakes_the_answer_to_register_counts():
@@ -331,7 +332,8 @@ def test_a_downlink_that_comes_during_a_report_is_given_by_receive():
     made.send(b"flow", platform.time + MINUTE)
     began = platform.time
     assert store.kept[0] == b"first"
-    assert made.receive(began + 5000) == b"first" and made.receive(began + 5000) == b"second"
+    assert made.receive(began + 5000) == b"first" and platform.time == began, "what is there is not waited for"
+    assert made.receive(began + 5000) == b"second"
     assert platform.answers == [m.CONTENT, m.CHANGED, m.CHANGED]
     assert made.receive(began + 5000) is None and platform.time == began + 5000
 
@@ -381,6 +383,49 @@ def test_a_kept_session_reports_without_an_update():
     assert platform.asked() == ["report"] and made.resumed
 
 
+def test_a_short_cut_that_failed_is_taken_where_the_platform_was_heard_just_now():
+    for seconds, asked in ((20, []), (60, ["update"])):
+        platform = fake.Platform()
+        made = opened(platform)
+        platform.time += 3600000
+        made.open(platform.time + MINUTE)
+        made.send(b"flow", platform.time + MINUTE)
+        made.shortcuts.learned[lwm2m.DIRECT] = [6, 0]
+        asleep(platform, seconds)
+        made.open(platform.time + MINUTE)
+        assert platform.asked() == asked and made.direct == (not asked)
+
+
+def test_a_kept_session_that_is_opened_anew_is_no_short_cut_any_more():
+    platform = fake.Platform()
+    made = opened(platform)
+    asleep(platform, 20)
+    made.open(platform.time + MINUTE)
+    made.close()
+    assert [path.closed for path in platform.paths] == [1]
+    made.open(platform.time + MINUTE)
+    assert platform.asked() == ["update"] and made.resumed and not made.direct
+
+
+def test_a_kept_session_tells_a_changed_binding_before_it_reports():
+    platform = fake.Platform()
+    made = opened(platform)
+    asleep(platform, 20)
+    made.device.binding = "U"
+    made.open(platform.time + MINUTE)
+    assert platform.asked() == ["update"] and options(platform, 0, m.URI_QUERY) == [b"b=U"]
+
+
+def test_the_datagrams_of_many_openings_are_no_flood():
+    platform = fake.Platform()
+    made = opened(platform)
+    for _ in range(300):
+        asleep(platform, 20)
+        made.open(platform.time + MINUTE)
+        assert made.direct and made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
+    assert platform.asked() == ["report"]
+
+
 def test_a_report_that_a_platform_elsewhere_does_not_acknowledge_follows_an_update_after_six_seconds():
     platform = fake.Platform()
     made = opened(platform)
@@ -391,6 +436,7 @@ def test_a_report_that_a_platform_elsewhere_does_not_acknowledge_follows_an_upda
     assert made.send(b"flow", platform.time + MINUTE) == s.ACKNOWLEDGED
     assert platform.asked() == ["report", "report", "update", "report"]
     assert platform.time - began < 6500
+    assert (lwm2m.events.SHORT_CUT, 1) in platform.noted and made.saved()["learn"] == {lwm2m.DIRECT: [1, 0]}
 
 
 def test_a_short_cut_that_keeps_failing_is_tried_rarely_and_one_success_restores_it():
@@ -414,6 +460,7 @@ def test_an_update_that_never_works_is_left_out_most_of_the_time():
         platform.update = m.NOT_FOUND
         made = opened(platform, state)
         updates.append("update" in platform.asked())
+        assert platform.asked()[-1] == "register" and not made.resumed
         state = made.saved()
         asleep(platform, 3600)
     assert updates == [True, True, False, True, False, False, False, True] + [False] * 4
@@ -468,6 +515,24 @@ def test_a_platform_that_takes_a_longer_lifetime_is_spared_the_registrations():
         state = made.saved()
 
 
+def test_a_registration_lost_within_a_day_says_nothing_of_the_longer_lifetime():
+    platform = fake.Platform()
+    platform.longest = 30 * DAY
+    state = saved_by(platform, report_interval=DAY)
+    platform.update = m.NOT_FOUND
+    learned = opened(platform, state, report_interval=DAY).saved()["learn"]
+    assert learned["lt"] > DAY and (lwm2m.events.SHORT_CUT, 2) in platform.noted
+    assert (lwm2m.events.SHORT_CUT, 3) not in platform.noted
+
+
+def test_an_update_that_fails_in_the_documented_lifetime_teaches_nothing_about_a_longer_one():
+    platform = fake.Platform()
+    state = saved_by(platform)
+    platform.time += 12 * 3600000
+    platform.update = m.NOT_FOUND
+    assert "lt" not in opened(platform, state).saved()["learn"]
+
+
 def test_a_longer_lifetime_that_is_taken_but_not_kept_is_not_asked_for_again():
     platform = fake.Platform()
     platform.longest = 30 * DAY
@@ -475,7 +540,7 @@ def test_a_longer_lifetime_that_is_taken_but_not_kept_is_not_asked_for_again():
     asleep(platform, DAY)
     platform.update = m.NOT_FOUND
     made = opened(platform, state, report_interval=DAY)
-    assert platform.asked() == ["update", "register"]
+    assert platform.asked() == ["update", "register"] and (lwm2m.events.SHORT_CUT, 3) in platform.noted
     assert b"lt=86400" in options(platform, 1, m.URI_QUERY) and made.saved()["learn"]["lt"] == 0
 
 
@@ -546,7 +611,7 @@ def test_a_name_that_does_not_resolve_is_replaced_by_the_address_of_last_time():
     platform = fake.Platform()
     state = saved_by(platform)
     platform.unnamed = True
-    assert opened(platform, state).resumed
+    assert opened(platform, state).resumed and lwm2m.events.NAME_KEPT in [code for code, _ in platform.noted]
     platform.unnamed = False
     state["addr"] = ""
     platform.unnamed = True
@@ -583,6 +648,15 @@ def test_the_guides_way_updates_after_each_exchange():
     assert made.due(values)
     made.settle(platform.time + MINUTE, values)
     assert platform.asked() == ["update", "report", "update"] and not made.due(values)
+
+
+def test_the_guides_way_updates_after_a_report_without_confirmation_too():
+    platform = fake.Platform()
+    made = opened(platform, report_type="non")
+    values = dict(SETTINGS, **{"lwm2m.update": "each_exchange"})
+    assert not made.due(values)
+    made.send(b"flow", platform.time + MINUTE)
+    assert made.due(values)
 
 
 def test_an_update_by_order_carries_a_lifetime_that_was_changed():
@@ -630,7 +704,15 @@ def test_deregistering_ends_the_registration_whether_it_is_heard_or_not():
         made = opened(platform)
         made.deregister(platform.time + MINUTE)
         assert m.decode(platform.sent[-1][1]).code == m.DELETE
-        assert made.saved()["loc"] == "" and not made.resumable()
+        assert made.saved()["loc"] == "" and made.saved()["tok"] == {} and not made.resumable()
+        assert lwm2m.events.DEREGISTERED in [code for code, _ in platform.noted]
+
+
+def test_without_a_registration_there_is_nothing_to_end_and_nobody_was_heard():
+    platform = fake.Platform()
+    made = session(platform)
+    made.deregister(platform.time + MINUTE)
+    assert platform.sent == [] and made.strangers() == opened(platform).strangers() == 0
 
 
 # observers of other paths
@@ -660,6 +742,47 @@ def test_an_observer_is_told_a_state_that_changed_once():
     TEXTS[3, 11] = [25]
     try:
         assert not made.due(SETTINGS)
+    finally:
+        del TEXTS[3, 11]
+
+
+def test_a_longest_period_that_the_server_wrote_into_object_1_makes_due_what_has_not_changed():
+    platform, made = watched()
+    made.device.server = {"pmax": 600}
+    TEXTS[1, 3] = 600
+    try:
+        asleep(platform, 500)
+        assert not made.due(SETTINGS)
+        asleep(platform, 200)
+        assert made.due(SETTINGS)
+    finally:
+        del TEXTS[1, 3]
+
+
+def test_what_is_there_no_more_is_not_observed_any_more():
+    platform = fake.Platform()
+    made = opened(platform)
+    TEXTS[3, 11] = [25]
+    options = [(m.OBSERVE, b"")] + m.path_options(m.URI_PATH, "3/0/11")
+    platform.later(0, m.Message(m.CON, m.GET, 7000, b"err", options))
+    made.receive(platform.time + 1000)
+    assert not made.due(SETTINGS) and made.client.tokens["3/0/11"] == b"err"
+    del TEXTS[3, 11]
+    made.device.changes = 1
+    before = len(platform.sent)
+    made.settle(platform.time + MINUTE, SETTINGS)
+    assert sorted(made.client.tokens) == ["19/0/0"] and len(platform.sent) == before
+
+
+def test_an_observer_who_asks_again_was_told_by_the_answer():
+    platform, made = watched()
+    path = m.path_options(m.URI_PATH, "3/0")
+    TEXTS[3, 11] = [25]
+    made.device.changes = 1
+    try:
+        platform.later(0, m.Message(m.CON, m.GET, 7005, b"new", [(m.OBSERVE, b"")] + path))
+        made.receive(platform.time + 1000)
+        assert made.client.tokens["3/0"] == b"new" and not made.due(SETTINGS)
     finally:
         del TEXTS[3, 11]
 

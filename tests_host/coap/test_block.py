@@ -83,6 +83,19 @@ def test_an_answer_that_fits_is_whole_and_has_no_option():
     assert answer.payload == bytes(512) and answer.all(b.BLOCK2) == [] and answer.all(b.ETAG) == []
 
 
+def test_one_byte_more_leaves_in_two_blocks():
+    server = Server(BODY[:513])
+    assert server.get().all(b.BLOCK2) == [value(0, True, 512)]
+    assert server.get(1).payload == BODY[512:513]
+
+
+def test_a_body_of_whole_blocks_ends_with_its_last_block():
+    server = Server(BODY[:1024])
+    assert [server.get(number).all(b.BLOCK2) for number in (0, 1)] == [[value(0, True, 512)], [value(1, False, 512)]]
+    answer = Server(BODY[:64]).get(0, 64)
+    assert answer.all(b.BLOCK2) == [value(0, False, 64)] and answer.all(b.ETAG) == []
+
+
 def test_the_client_may_ask_for_less_from_the_start():
     # §3.1 Figure 3: early negotiation
     server = Server(BODY[:520])
@@ -163,6 +176,38 @@ def test_later_blocks_are_of_the_first_ones_content():
     assert again.payload == bytes(512) and again.all(b.ETAG) != first.all(b.ETAG) and server.asked == 2
 
 
+def test_a_small_read_in_between_does_not_take_the_large_ones_content():
+    for length in (1, 512):
+        server = Server()
+        first = server.get()
+        server.body = bytes(length)
+        assert server.ask(m.GET, [(b.BLOCK2, value(0, False, 512))], path="other").payload == bytes(length)
+        answer = server.get(1)
+        assert answer.payload == BODY[512:1024] and answer.all(b.ETAG) == first.all(b.ETAG)
+
+
+def test_a_transfer_late_in_a_long_life_is_of_one_content_too():
+    server = Server()
+    server.get(now=10 * LIFETIME)
+    server.body = bytes(1300)
+    assert server.get(1, now=10 * LIFETIME + 1000).payload == BODY[512:1024] and server.asked == 1
+
+
+def test_4096_bytes_are_kept_for_later_blocks_and_of_more_the_device_is_asked_again():
+    for length, asked in ((b.KEPT, 1), (b.KEPT + 1, 2)):
+        server = Server(bytes(length))
+        server.get()
+        assert server.get(1).code == m.CONTENT and server.asked == asked
+
+
+def test_an_answer_too_long_to_be_kept_ends_the_one_kept_before():
+    server = Server()
+    server.get()
+    server.body = bytes(b.KEPT + 1)
+    server.get()
+    assert server.get(1).payload == bytes(512)
+
+
 def test_an_etag_tells_contents_apart_where_the_device_is_asked_again():
     # §2.4: after EXCHANGE_LIFETIME, after another transfer, and where the answer is too large to keep
     for spoil in ("time", "other", "size"):
@@ -235,6 +280,19 @@ def test_a_non_request_for_a_block_gets_a_non():
     server = Server()
     answer = server.ask(m.GET, [(b.BLOCK2, value(1, False, 512))], kind=m.NON)
     assert answer.kind == m.NON and answer.payload == BODY[512:1024]
+
+
+def test_a_last_block_written_that_asks_for_a_later_one_of_its_answer_does_nothing():
+    server = Server()
+    options = [(b.BLOCK2, value(1, False, 64))]
+    assert server.write(0, False, 64, b"x", options=options).code == m.BAD_REQUEST and server.put == []
+
+
+def test_a_block_of_the_reserved_size_is_not_written():
+    # §2.2, also where it would be the last
+    server = Server()
+    for more in (False, True):
+        assert server.write(0, more, 2048, bytes(600)).code == m.BAD_REQUEST and server.put == []
 
 
 def test_a_later_block_of_what_is_no_get_does_nothing():

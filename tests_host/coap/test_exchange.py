@@ -322,7 +322,18 @@ def test_a_ping_is_answered_by_a_reset():
     # RFC 7252 §4.3
     exchange = fresh()
     assert exchange.receive(unhexlify("4000beef"), 0) is None
-    assert sent(exchange) == [unhexlify("7000beef")]
+    assert sent(exchange) == [unhexlify("7000beef")] and exchange.stray == 0
+
+
+def test_the_bounds_are_coaps_own_where_none_are_given():
+    # RFC 7252 §4.8: ACK_TIMEOUT 2 s, ACK_RANDOM_FACTOR 1 to 1.5, MAX_RETRANSMIT 4
+    exchange = x.Exchange(Mids())
+    exchange.send(report(), 0)
+    count = 0
+    assert 2000 <= exchange.deadline() <= 3000
+    while exchange.poll(exchange.deadline()) is None:
+        count += 1
+    assert count == 4
 
 
 def test_a_response_to_nothing_of_ours_is_reset_if_it_is_confirmable():

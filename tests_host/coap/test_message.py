@@ -130,6 +130,10 @@ def test_path_bytes_outside_ascii_are_question_marks():
     assert m.Message(m.CON, m.GET, 1, b"", [(11, b"1\x00\xff"), (11, b"~")]).path() == "1??/~"
 
 
+def test_path_keeps_what_is_printable():
+    assert m.Message(m.CON, m.GET, 1, b"", [(11, b" ~!"), (11, b"\x1f\x7f")]).path() == " ~!/??"
+
+
 def test_a_slash_inside_a_segment_is_no_separator():
     # RFC 7252 §5.10.1: a segment may hold any character, so ("19/0/0",) is not ("19", "0", "0")
     assert m.Message(m.CON, m.GET, 1, b"", [(11, b"19/0/0")]).path() == "19?0?0"
@@ -140,10 +144,25 @@ def test_request_codes_are_0_01_to_0_31():
     assert codes == list(range(1, 32))
 
 
-def test_codes_are_written_as_people_do():
-    assert [m.dotted(code) for code in (m.CONTENT, m.NOT_FOUND, m.PRECONDITION_FAILED, m.UNAVAILABLE)] == [
-        "2.05", "4.04", "4.12", "5.03",
+def test_codes_are_those_of_the_rfc_and_written_as_people_do():
+    # RFC 7252 §12.1.2
+    codes = (
+        m.CREATED, m.DELETED, m.CHANGED, m.CONTENT, m.BAD_REQUEST, m.UNAUTHORIZED, m.BAD_OPTION, m.FORBIDDEN,
+        m.NOT_FOUND, m.METHOD_NOT_ALLOWED, m.NOT_ACCEPTABLE, m.PRECONDITION_FAILED, m.REQUEST_TOO_LARGE,
+        m.UNSUPPORTED_FORMAT, m.UNAVAILABLE,
+    )  # fmt: skip
+    assert " ".join([m.dotted(code) for code in codes]) == (
+        "2.01 2.02 2.04 2.05 4.00 4.01 4.02 4.03 4.04 4.05 4.06 4.12 4.13 4.15 5.03"
+    )
+    assert [m.dotted(code) for code in (m.EMPTY, m.GET, m.POST, m.PUT, m.DELETE)] == [
+        "0.00", "0.01", "0.02", "0.03", "0.04",
     ]  # fmt: skip
+
+
+def test_options_and_formats_are_those_of_the_registry():
+    # RFC 7252 §12.2, §12.3; RFC 7641 §2; RFC 6690 §7.1; OMA LwM2M 1.0 §6.4
+    assert (m.OBSERVE, m.LOCATION_PATH, m.URI_PATH, m.CONTENT_FORMAT, m.URI_QUERY, m.ACCEPT) == (6, 8, 11, 12, 15, 17)
+    assert (m.TEXT, m.LINK_FORMAT, m.OPAQUE, m.TLV) == (0, 40, 42, 11542)
 
 
 # refusing
@@ -187,7 +206,7 @@ def test_messages_that_nobody_may_send_are_refused():
 
 
 def test_reserved_nibble_15_is_refused_in_delta_and_length():
-    for options in ("f0", "f1ff", "0f", "1f" * 20):
+    for options in ("f0", "f1ff", "0f", "1f" * 20, "f0000000", "0f" + "00" * 20):
         assert refused("40010001" + options)
 
 
@@ -204,7 +223,9 @@ def test_marker_without_payload_is_refused():
 
 
 def test_option_numbers_over_65535_are_refused():
-    assert not refused("40010001e0fef2") and refused("40010001e0fef310") and refused("40010001e0fef2e0fef2")
+    assert not refused("40010001e0fef2")
+    for more in ("e0fef3", "e0fef310", "e0fef210", "e0fef2e0fef2"):
+        assert refused("40010001" + more)
 
 
 def test_no_more_than_32_options_are_kept():

@@ -154,5 +154,11 @@ def test_the_total_is_bounded():
     rig = Rig(limit=1024)
     assert rig.answer([(b.SIZE2, m.uint(5000)), (b.BLOCK2, b.pack(0, True, 5))], bytes(512)) == (p.BROKEN, p.TOO_LARGE)
     assert rig.got == []
+    rig = Rig(limit=512)
+    option = b.pack(0, True, 5)
+    assert rig.answer([(b.BLOCK2, option)], bytes(512)) == (p.BROKEN, p.TOO_LARGE), "more follows what fills it"
+    assert rig.got == []
+    rig = Rig(limit=512)
+    assert rig.answer([(b.SIZE2, m.uint(512))], bytes(512)) == (p.PULLED, 512)
     rig = Rig(limit=4)
     assert rig.answer([], b"small") == (p.BROKEN, p.TOO_LARGE)

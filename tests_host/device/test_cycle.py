@@ -39,7 +39,9 @@ def methods():
     for name in NAMES:
         start = text.find(f"    def _{name.lower()}(self)")
         bodies[name] = text[start : text.find("\n    def ", start + 1)] if start >= 0 else ""
-        for room, function in re.findall(r"return (rest|trouble)\.(\w+)\(self\)", bodies[name]):
+        if "return self.load()" in bodies[name]:
+            bodies[name] = (CYCLE.parent / "start.py").read_text().split("    def introduce")[0]
+        for room, function in re.findall(r"(?:return|event =) (rest|trouble)\.(\w+)\(self\)", bodies[name]):
             other = (CYCLE.parent / f"{room}.py").read_text()
             start = other.find(f"def {function}(")
             bodies[name] = other if room == "rest" else other[start : other.find("\n\n\n", start)]

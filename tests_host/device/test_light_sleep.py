@@ -135,3 +135,13 @@ def test_several_commands_in_a_row_are_each_carried_out_once(engine):
         assert len(world.answers()) == 5
         world.cut()
         assert world.verdict().problems == []
+
+
+def test_longest_period_of_an_observer_is_kept_to_between_reports():
+    with at_rest(config={"report.interval": 12 * HOUR, "lwm2m.keepalive": 45}) as world:
+        world.aep.ask(world.device, "write-attributes", "/3/0", query="pmax=3600")
+        world.advance(300)
+        before = len(world.aep.notifications(world.device))
+        world.advance(8 * HOUR)
+        assert len(world.aep.notifications(world.device)) - before in (7, 8)
+        world.cut()

@@ -42,7 +42,8 @@ def image(config: str | None, app: str | None, engine: str = "cpython") -> bytes
 
 class World:
     """`config` are settings beside the server's address, None for no config.json; `app` is another app.py; the VM's
-    heap is bounded; `power_mode` is the product's; the rest changes the carrier's network (tools/module/profiles/networks.py)."""
+    heap is bounded; `power_mode` is the product's; the rest changes the carrier's network
+    (tools/module/profiles/networks.py)."""
 
     def __init__(self, config: dict | None = {}, app: str | None = None, *, provisioned: bool = True, seed: int = 1,  # noqa: B006
                  loss: float = 0.0, platform: bool = True, engine: str = "cpython", power_mode: str = "PSM",

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tools import figures
+from tests_host.faults.dissect import complaints
+from tools import figures, journal
 from tools.checker import check
 from tools.faults import BY_NAME, ROOMS, TABLE
 from tools.faults.player import Chance, One, outcome, plan_of
@@ -16,6 +17,8 @@ from tools.tables import errors
 
 SEEDS = (1, 2, 3)
 ROWS = [pytest.param(fault, seed, id=f"{fault.name}-{seed}") for fault in TABLE for seed in SEEDS]
+
+TRACES = {}  # of the walk's first seed, for tshark
 
 
 @pytest.mark.parametrize(("fault", "seed"), ROWS)
@@ -28,6 +31,27 @@ def test_a_fault_ends_as_its_row_says(fault, seed):
         assert result["readings_lost"] == 0
         assert check(run).passed() == (fault.ends == 0)
     assert in_vm.network.trace_sha256() == in_cpython.network.trace_sha256()
+    if seed == SEEDS[0]:
+        TRACES[fault.name] = in_cpython.aep.trace()
+        told = noted(in_cpython)
+        assert (fault.journal or "BOOT") in told
+        assert fault.ends == 0 or f"FAULT {fault.ends}" in told
+
+
+def noted(run):
+    """Names of the events in the device's journal, faults with their code."""
+    flash = run.module.flash
+    files = {name: flash.read(f"state/{name}") for name in journal.FILES if flash.exists(f"state/{name}")}
+    wakes = [item for item in journal.read(files) if isinstance(item, journal.Wake)]
+    entries = [entry for wake in wakes for entry in wake.entries]
+    return {entry.kind.name for entry in entries} | {f"{entry.kind.name} {entry.value}" for entry in entries}
+
+
+@pytest.mark.parametrize("fault", TABLE, ids=lambda fault: fault.name)
+def test_tshark_finds_nothing_malformed_in_what_the_device_sends_under_a_fault(fault, tmp_path):
+    if fault.name not in TRACES:  # the walk above was not asked for
+        TRACES[fault.name] = play(quicker(plan_of(fault, Plan(seed=SEEDS[0]))), hooks=One(fault)).aep.trace()
+    assert complaints(TRACES[fault.name], tmp_path) == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -54,6 +54,11 @@ def test_unix_time_is_the_same_in_every_zone(zone):
     assert clock(Utime(zone=zone)).unix() == T0
 
 
+@pytest.mark.parametrize(("zone", "text"), [(8, "+08:00"), (0, "+00:00"), (-5, "-05:00"), (12, "+12:00")])
+def test_the_zone_is_told_as_lwm2m_writes_it(zone, text):
+    assert clock(Utime(zone=zone)).offset() == text
+
+
 @pytest.mark.parametrize("unset", [0, 946_684_800, 1_609_459_200])
 def test_rtc_that_was_never_set_is_no_time(unset):
     assert clock(Utime(unix=unset)).unix() == 0

@@ -78,6 +78,7 @@ def test_module_without_psm_says_so_and_one_that_refuses_asks_for_nothing():
 def test_grant_is_read_from_the_newer_call_where_there_is_one():
     assert Modem(get_psm_netinfo=lambda: (1, 21600, 2)).power.read_grant() == (21600, 2)
     assert Modem(get_psm_netinfo=lambda: (0, 0, 0)).power.read_grant() is None
+    assert Modem(get_psm_netinfo=lambda: (0, 3240, 2)).power.read_grant() is None
     assert Modem(get_psm_netinfo=lambda: -1).power.read_grant() is None
 
 
@@ -111,6 +112,15 @@ def test_enhanced_sleep_is_armed_in_autosleep():
     assert Modem(answers={"AT+QSCLKEX": (1, "ERROR")}).power.arm() is False
 
 
+@pytest.mark.parametrize("result", [0, -1])
+def test_enhanced_sleep_is_armed_by_the_call_where_there_is_one(result):
+    """The same figures as the command's (quecpython.md §4.3)."""
+    asked = []
+    modem = Modem(sclkEx_set=lambda *figures: asked.append(figures) or result)
+    assert modem.power.arm() is (result == 0)
+    assert (modem.asleep, modem.sent, asked) == ([1], [], [(1, 1, 30)])
+
+
 def test_hold_keeps_the_module_awake_until_it_may_doze():
     modem = Modem()
     modem.power.hold()
@@ -122,11 +132,24 @@ def test_hold_keeps_the_module_awake_until_it_may_doze():
     assert modem.locks == {3}
 
 
+@pytest.mark.parametrize("number", [0, 3])
+def test_one_wakelock_is_made_and_held_again(number):
+    made = []
+    modem = Modem(create_wakelock=lambda name, size: made.append((len(name), size)) or number)
+    for _ in range(2):
+        modem.power.hold()
+        assert modem.locks == {number}
+        modem.power.doze()
+        assert modem.locks == set()
+    assert made == [(5, 5)]
+
+
 def test_module_without_a_free_wakelock_goes_on_without():
-    modem = Modem(create_wakelock=lambda name, size: -1)
+    touched = []
+    modem = Modem(create_wakelock=lambda name, size: -1, wakelock_lock=touched.append, wakelock_unlock=touched.append)
     modem.power.hold()
     modem.power.doze()
-    assert modem.asleep == [1]
+    assert modem.asleep == [1] and touched == []
 
 
 def test_release_that_comes_is_seen():

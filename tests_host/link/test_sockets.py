@@ -95,10 +95,12 @@ def test_name_resolves_to_ipv6_where_the_apn_gives_nothing_else():
     assert Network(found=both).sockets.resolve("host", 5683, "240e::2") == "2001::1"
 
 
-@pytest.mark.parametrize(("own", "found"), [("100.101.1.2", (10, "2001::1")), ("240e::2", (2, "1.2.3.4"))])
-def test_name_without_an_address_that_we_can_reach_is_a_fault(own, found):
+@pytest.mark.parametrize(
+    ("own", "found", "wanted"), [("100.101.1.2", (10, "2001::1"), "IPv4"), ("240e::2", (2, "1.2.3.4"), "IPv6")]
+)
+def test_name_without_an_address_that_we_can_reach_is_a_fault(own, found, wanted):
     network = Network(found=[found])
-    with pytest.raises(network.fault.NoName, match="IPv"):
+    with pytest.raises(network.fault.NoName, match=wanted):
         network.sockets.resolve("lwm2m.example", 5683, own)
 
 
@@ -139,6 +141,12 @@ def test_socket_that_does_not_connect_is_closed():
     with pytest.raises(network.fault.NoPath, match="113"):
         network.path()
     assert network.made[0].closed == 1
+
+
+def test_closing_frees_the_socket():
+    network = Network()
+    network.path().close()
+    assert network.socket.closed == 1
 
 
 def test_datagram_goes_out_whole_or_there_is_no_path():

@@ -72,6 +72,26 @@ def registered():
     return rig
 
 
+def test_our_messages_follow_coaps_own_schedule_unless_told_otherwise():
+    # RFC 7252 §4.8
+    for begin in (
+        lambda client: client.register(0, IMEI, 86400, "U"), lambda client: client.update(0),
+        lambda client: client.deregister(0), lambda client: client.notify(0, b"x", 1),
+    ):  # fmt: skip
+        rig = observed()
+        begin(rig.client)
+        waits = [rig.exchange.deadline()]
+        while rig.client.poll(waits[-1]) is None:
+            waits.append(rig.exchange.deadline())
+        assert waits == [2000, 6000, 14000, 30000, 62000]
+
+
+def test_an_answer_without_content_names_no_format():
+    for path, options in (("7/0", []), ("3/0/0", [(m.ACCEPT, m.uint(m.OPAQUE))])):
+        answer = registered().ask(m.GET, path, options)[1]
+        assert answer.code >> 5 == 4 and answer.all(m.CONTENT_FORMAT) == [] and answer.payload == b""
+
+
 def observed():
     rig = registered()
     rig.receive(OBSERVE)

@@ -215,6 +215,16 @@ def test_periods_are_set_at_every_level_and_limits_on_a_number():
     assert rig.device.done == []
 
 
+def test_limits_at_the_edge_of_what_makes_sense_are_taken():
+    # §5.1.2: pmax not below pmin; lt + 2 * st below gt
+    for query in (
+        (b"pmin=60", b"pmax=60"), (b"pmin=0", b"pmax=1"), (b"pmax=1073741823",), (b"lt=1", b"gt=2"),
+        (b"lt=1", b"gt=4", b"st=1"), (b"st=0.5",),
+    ):  # fmt: skip
+        assert Rig().limit("3/0/9", *query) == m.CHANGED, query
+    assert Rig().limit("3/0/9", b"lt=1", b"gt=3", b"st=1") == m.BAD_REQUEST
+
+
 def test_an_attribute_without_a_value_goes_and_the_others_stay():
     rig = Rig()
     rig.limit("3/0", b"pmin=10", b"pmax=60")
@@ -231,6 +241,7 @@ def test_a_query_that_makes_no_sense_changes_nothing():
         (b"pmax=1073741824",), (b"gt=20",), (b"gt=10",), (b"gt=24", b"st=2"), (b"st=0",), (b"st=-1",), (b"gt=nan",),
         (b"gt=1e3",), (b"gt=inf",), (b"gt=1_0",), (b"gt=.",), (b"gt=1.",), (b"gt=\xc2\xb2",), (b"gt=1.2.3",),
         (b"ver=1",), (b"",), (b"=5",), (b"PMIN=1",), (b"\xff=1",), (b"pmin=5", b"dim=2"), (b"gt=" + b"9" * 21,),
+        (b"pmin=1=2",),
     ):  # fmt: skip
         assert rig.limit("3/0/9", *query) == m.BAD_REQUEST, query
         assert rig.client.attributes == {"3/0/9": {"pmin": 10, "lt": 20}}, query
@@ -329,5 +340,6 @@ def test_discover_is_no_observation():
 
 def test_a_number_is_digits_and_at_most_one_point():
     assert manage.decimal(b"-12.5") == -12.5 and manage.decimal(b"007") == 7 and manage.decimal(b"0") == 0
+    assert manage.decimal(b"9" * 20) == 10**20 - 1 and manage.decimal(b"9" * 21) is None
     for text in (b"", b"-", b".5", b"5.", b"1,5", b"0x1", b"1 ", b"\xb2"):
         assert manage.decimal(text) is None, text

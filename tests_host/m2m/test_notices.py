@@ -44,6 +44,24 @@ def test_measurements_are_no_reason_to_tell():
     assert rig.due(86400) == []
 
 
+def test_each_measurement_alone_is_no_reason_to_tell():
+    # LwM2M 1.0 appendix E.4, E.5
+    for where in ((3, 7), (3, 8), (3, 9), (3, 10), (3, 13), (4, 2), (4, 3), (4, 6)):
+        rig = Rig(["3", "3/0", "4", "4/0"])
+        rig.values[where] = [1] if where[1] in (7, 8) else 1
+        for path in rig.tokens:
+            rig.told(path, 5)
+        rig.values[where] = [2] if where[1] in (7, 8) else 2
+        assert rig.due(10) == [], where
+
+
+def test_a_mark_is_a_time_and_one_small_integer():
+    rig = Rig(ALL + ("3/0/0",))
+    assert len(rig.marks) == len(ALL)
+    for path, (when, what) in rig.marks.items():
+        assert when == NOW and isinstance(what, int) and 0 <= what < 1 << 30 or path == "3/0/13", path
+
+
 def test_a_state_that_changed_is_told_once_to_all_who_see_it():
     cases = (
         ((3, 11), [4], ["3", "3/0"]), ((4, 4), ["10.9.9.9"], ["4/0", "4/0/4"]), ((4, 8), 5, ["4/0", "4/0/8"]),

@@ -72,6 +72,8 @@ def test_a_boolean_is_a_digit_and_a_byte():
     # LwM2M 1.0 appendix C
     assert read("1/0/6") == (m.CONTENT, m.TEXT, b"1")
     assert read("1/0/6", m.TLV) == (m.CONTENT, m.TLV, unhexlify("C10601"))
+    no = objects.Tree(lambda number, resource: False)
+    assert [no.read("1/0/6", form)[2] for form in (None, m.TLV)] == [b"0", unhexlify("C10600")]
 
 
 def test_a_resource_with_instances_is_tlv_because_text_is_for_single_ones():

@@ -34,6 +34,13 @@ def read(data):
     return out
 
 
+def test_an_instance_holds_its_resources_behind_its_length():
+    # §6.4.3: bits 7-6 00; bits 2-0 are a length below 8, else 000
+    assert text(tlv.instance(0, bytes(3))) == "0300" + "00" * 3
+    assert text(tlv.instance(0, bytes(8))) == "080008" + "00" * 8
+    assert text(tlv.instance(1, bytes(256))) == "10010100" + "00" * 256
+
+
 def test_single_instance_example_of_the_specification():
     # LwM2M 1.0 §6.4.3.1, object 3: maker, model, serial, firmware, battery, memory, time, offset, binding
     assert text(tlv.resource(0, "Open Mobile Alliance")) == "C800144F70656E204D6F62696C6520416C6C69616E6365"

@@ -129,6 +129,19 @@ def test_full_outbox_drops_the_oldest_and_counts_them(flash):
     assert (ids(again), again.dropped) == (left, box.dropped)
 
 
+def test_a_large_entry_drops_no_more_than_it_needs(flash):
+    box = outbox(flash)
+    box.put(entry(0))
+    size = len(flash.read(LOG))
+    while len(flash.read(LOG)) <= LIMIT - size:
+        box.put(entry(1))
+    assert box.dropped == 0
+    free = LIMIT - len(flash.read(LOG))
+    assert free
+    box.put(entry(2, 60 + 2 * size + free))  # three entries' room more than there is
+    assert box.dropped == 3
+
+
 def test_smaller_limit_than_before_drops_no_more_than_comes(flash):
     """It may be on trial: what is dropped under it does not come back."""
     box = outbox(flash, 16384)
@@ -333,11 +346,28 @@ def test_consuming_works_on_a_full_flash_and_makes_room(flash):
     assert box.put(entry("new", 900)) == 15
 
 
+def test_a_cut_between_removing_and_renaming_finds_the_second_copy(flash):
+    """Where the file system does not rename over a file (quecpython.md §1.6)."""
+    given = outbox(flash).put(entry(1))
+    flash.write(LOG + ".new", flash.read(LOG))
+    bench = Bench(flash)
+    bench.modules["uos"].remove("/usr/" + LOG)
+    assert ids(outbox(flash)) == [given] and not flash.exists(LOG + ".new")
+
+
+def test_a_copy_that_was_left_aside_brings_nothing_back(flash):
+    box = outbox(flash)
+    given = [box.put(entry(n)) for n in range(2)]
+    flash.write(LOG + ".new", flash.read(LOG))
+    box = outbox(flash)
+    assert ids(box) == given and not flash.exists(LOG + ".new")
+
+
 def test_damaged_tail_on_a_full_flash_is_cut_off_once_there_is_room(flash):
     flash.write(LOG, b"".join(frame(n, entry(n, 900)) for n in range(1, 9)) + b"\xff" * 20)
     fill(flash)
     box = outbox(flash, 16384)
-    assert box.waiting == 8
+    assert box.waiting == 8 and not flash.exists(LOG + ".new")
     with pytest.raises(OSError):
         box.put(entry("new"))
     for n in range(4):

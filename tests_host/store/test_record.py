@@ -131,8 +131,23 @@ def test_full_flash_refuses_and_the_old_value_stays(flash):
     assert record(flash).load() == {"n": 1}
 
 
-def test_what_reads_back_differently_is_refused_and_the_old_value_stays(flash):
-    record(flash).save({"n": 1})
+def test_the_longest_value_that_is_taken_is_read_again(flash):
+    value = {"n": "x" * (8192 - 9 - len(b'{"n": ""}'))}
+    record(flash).save(value)
+    assert len(flash.read("x.rec")) == 8192 and record(flash).load() == value
+    with pytest.raises(OSError):
+        record(flash).save({"n": value["n"] + "x"})
+
+
+@pytest.mark.parametrize("old", [{"n": 1}, None])
+@pytest.mark.parametrize(
+    "written",
+    [frame({"n": 3}), frame({"n": 2})[:9] + b'{"n": 3}', b"00000000 " + frame({"n": 2})[9:]],
+    ids=["a record that is whole, but not the one that was saved", "its head", "its body"],
+)
+def test_what_reads_back_differently_is_refused_and_the_old_value_stays(flash, old, written):
+    if old is not None:
+        record(flash).save(old)
     bench = Bench(flash)
     kept = bench.load("store.record").Record(PATH)
     opened = bench.usr.open
@@ -140,7 +155,7 @@ def test_what_reads_back_differently_is_refused_and_the_old_value_stays(flash):
     def falsified(path, mode="r"):
         if mode == "wb":
             with opened(path, mode) as file:
-                file.write(frame({"n": 3}))  # a record that is whole, but not the one that was saved
+                file.write(written)
             return opened("/usr/elsewhere", mode)
         return opened(path, mode)
 
@@ -148,11 +163,12 @@ def test_what_reads_back_differently_is_refused_and_the_old_value_stays(flash):
     with pytest.raises(OSError) as caught:
         kept.save({"n": 2})
     assert caught.value.args == (5,)
-    assert record(flash).load() == {"n": 1}
+    assert record(flash).load() == old
 
 
-def test_file_system_that_does_not_rename_over_a_file_is_served(flash):
-    """To be probed (quecpython.md §1.6): rename onto an existing file."""
+@pytest.mark.parametrize("number", [17, 1, 22])
+def test_file_system_that_does_not_rename_over_a_file_is_served(flash, number):
+    """To be probed (quecpython.md §1.6): rename onto an existing file, and what it is refused with."""
     record(flash).save({"n": 1})
 
     def run(bench):
@@ -161,7 +177,7 @@ def test_file_system_that_does_not_rename_over_a_file_is_served(flash):
 
         def strict(old, new):
             if bench.usr.kind(new):
-                raise OSError(17)
+                raise OSError(number)
             rename(old, new)
 
         uos.rename = strict
@@ -169,6 +185,47 @@ def test_file_system_that_does_not_rename_over_a_file_is_served(flash):
 
     for left, _, cut in cuts(flash, run):
         assert record(left).load()["n"] in ((1, 2) if cut else (2,))
+    assert json.loads(flash.read("x.rec")[9:]) == {"n": 2} and not flash.exists("x.rec.new")
+
+
+@pytest.mark.parametrize("number", [5, 28])
+def test_a_rename_that_fails_otherwise_costs_nothing(flash, number):
+    record(flash).save({"n": 1})
+    bench = Bench(flash)
+
+    def failing(old, new):
+        raise OSError(number)
+
+    bench.modules["uos"].rename = failing
+    with pytest.raises(OSError) as caught:
+        bench.load("store.record").Record(PATH).save({"n": 2})
+    assert caught.value.args == (number,) and record(flash).load() == {"n": 1}
+    assert flash.read("x.rec") == frame({"n": 1})
+
+
+def test_a_file_that_cannot_be_removed_is_said_and_one_that_is_not_there_is_not(flash):
+    bench = Bench(flash)
+    discard = bench.load("store.record").discard
+    discard("/usr/nothing")
+
+    def failing(path):
+        raise OSError(5)
+
+    bench.modules["uos"].remove = failing
+    with pytest.raises(OSError) as caught:
+        discard("/usr/something")
+    assert caught.value.args == (5,)
+
+
+def test_a_directory_is_made_once_and_what_stands_in_its_way_is_said(flash):
+    bench = Bench(flash)
+    directory = bench.load("store.record").directory
+    for _ in range(2):
+        directory("/usr/state")
+        assert bench.usr.kind("/usr/state")
+    with pytest.raises(OSError) as caught:
+        directory("/usr/nowhere/state")
+    assert caught.value.args == (2,)
 
 
 # -- Numbers ---------------------------------------------------------------------------------------------------------
@@ -224,3 +281,4 @@ def test_crc32_is_zlibs_and_continues():
     crc32 = Bench(Flash(blocks=24)).load("store.record").crc32
     assert crc32(b"123456789") == 0xCBF43926
     assert crc32(b"456789", crc32(b"123")) == 0xCBF43926
+    assert [crc32(bytes([byte])) for byte in range(256)] == [zlib.crc32(bytes([byte])) for byte in range(256)]

@@ -4,6 +4,8 @@ A fault strikes before one wake and heals after another, or never. `python -m to
 `--fault random` draws from those that pass; docs/failure-semantics.md is written from the table, and a test walks it.
 """
 
+from dataclasses import replace
+
 from tools.faults import cellular, datagrams, hardware, platform
 from tools.faults.fault import Fault
 
@@ -15,7 +17,26 @@ ROOMS: dict[str, tuple[Fault, ...]] = {
 }
 """The table by where a fault comes from."""
 
-TABLE: tuple[Fault, ...] = tuple(fault for faults in ROOMS.values() for fault in faults)
+JOURNAL = {
+    "new-address-in-a-wake": "FAULT", "strangers-requests-unfiltered": "STRANGERS", "empty-datagram": "FAULT",
+    "socket-errors": "BACK_OFF", "no-sockets": "BACK_OFF", "pdp-needs-a-dial": "REDIALED",
+    "pdp-needs-cfun": "CFUN_CYCLED", "pdp-needs-a-restart": "RESTART", "no-coverage-for-a-wake": "BACK_OFF",
+    "sim-loose": "CFUN_CYCLED", "names-gone": "NAME_KEPT", "psm-not-granted": "PSM_REFUSED",
+    "psm-granted-shorter": "PSM_SHORTER", "psm-granted-longer": "PSM_LONGER", "no-fast-release": "UNRELEASED",
+    "at-errors": "UNRELEASED", "at-silent": "UNRELEASED", "platform-busy": "BACK_OFF", "platform-silent": "BACK_OFF",
+    "platform-silent-at-register": "BACK_OFF", "platform-restart": "SHORT_CUT", "update-4.04": "SHORT_CUT",
+    "update-silent": "SHORT_CUT", "session-forgotten": "SHORT_CUT", "observation-forgotten": "FAULT",
+    "observe-very-late": "FAULT", "observe-missing": "FAULT", "lifetime-cut": "SHORT_CUT", "every-ack-lost": "BACK_OFF",
+    "reports-lost": "BACK_OFF", "report-reset": "FAULT", "new-address-reset": "SHORT_CUT",
+    "new-address-ignored": "SHORT_CUT", "commands-repeated": "REPEATED", "long-request-flood": "FAULT",
+}
+"""The event that the device's journal holds of a fault, where it can know of it; of one that ends in an error always
+FAULT with the error's code."""
+
+TABLE: tuple[Fault, ...] = tuple(
+    replace(fault, journal=JOURNAL.get(fault.name, "FAULT" if fault.ends else ""))
+    for faults in ROOMS.values() for fault in faults
+)
 
 BY_NAME = {fault.name: fault for fault in TABLE}
 

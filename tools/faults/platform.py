@@ -87,7 +87,7 @@ def passing(name: str, text: str, kept: str, *switches: str, strikes: int | None
 DROPPED = "readings; the platform drops the command, the device never sees it"
 CLOSE = '{"serviceId":8001,"taskId":9001,"valve_onoff":0}'
 DAILY = config(report_interval=86_400)
-LIGHT_SLEEP = config(power_mode="sleep")
+LIGHT_SLEEP = config(power_mode="sleep", report_interval=1800)
 EVERYTHING_SILENT = ("silent-register", "silent-update", "drop-report")
 
 FAULTS: tuple[Fault, ...] = (

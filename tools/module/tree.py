@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 from tools.module.flash import Flash
+from tools.module.inline import inlined
 
 ROOT_FILES = ("main.py", "boot.py")
 """Always .py: they must start under every firmware (DESIGN §2)."""
@@ -36,11 +37,11 @@ def build(tree: Path, *, engine: str, replace: dict[str, bytes] | None = None) -
     """Contents of /usr for `Flash.install`, from a checkout at `tree`. `replace` gives other sources for files of lib/
     ({"app.py": b"..."}). Raises CompileError."""
     out = {name: (tree / name).read_bytes() for name in ROOT_FILES if (tree / name).exists()}
-    for name, source in {**sources(tree), **(replace or {})}.items():
-        if engine == "vm":
-            out[f"{TREE}/{name.removesuffix('.py')}.mpy"] = bytecode(source, name)
-        else:
-            out[f"{TREE}/{name}"] = source
+    texts = {**sources(tree), **(replace or {})}
+    if engine != "vm":
+        return {**out, **{f"{TREE}/{name}": source for name, source in texts.items()}, OTHER_TREE + "/": b""}
+    for name, source in linked(texts).items():
+        out[f"{TREE}/{name.removesuffix('.py')}.mpy"] = bytecode(source, name)
     return {**out, OTHER_TREE + "/": b""}
 
 
@@ -56,6 +57,14 @@ def surplus(tree: Path, app: str | None, blocks: int) -> int:
     return free[0] - free[1]
 
 
+def linked(texts: dict[str, bytes]) -> dict[str, bytes]:
+    """Sources as they are compiled; where one is no Python, all as they are: the compiler says what is wrong."""
+    try:
+        return inlined(texts)
+    except (SyntaxError, UnicodeDecodeError):
+        return texts
+
+
 def boot_record() -> bytes:
     """The record boot.py begins with, as it leaves the factory: tree a is new, tree b is empty (boot.py `load`)."""
     body = json.dumps({"tree": TREE, TREE: "new", OTHER_TREE: "empty", "failed": 0, "why": ""}).encode()
@@ -68,7 +77,7 @@ def sizes(tree: Path) -> dict[str, int] | None:
     if old_compiler() is None:
         return None
     out: dict[str, int] = {}
-    for name, source in sources(tree).items():
+    for name, source in linked(sources(tree)).items():
         room = name.split("/")[0] if "/" in name else "."
         out[room] = out.get(room, 0) + len(bytecode(source, name, version=5))
     for name in ROOT_FILES:

@@ -1,0 +1,88 @@
+"""What a wake begins with: everything that was saved is loaded, and, once the link is up, who and where we are."""
+
+import log
+
+from aep import lwm2m
+from device import commands, events, health, readings, settings, values
+from link import cell, power
+from link.clock import Clock
+from link.entropy import random_bytes
+from link.fault import NoModem
+from store.journal import Journal
+from store.outbox import Outbox
+from store.record import Numbers, Record, directory
+from store.shape import shaped
+
+STATE = "/usr/state"
+
+_UNASKED = (0, 2, 3, 5, 9)  # reasons of a power-on that nobody asked for: reset, supply, watchdog, dump
+
+_log = log.getLogger("cycle")
+
+
+class Wake:
+    """One power-on as it begins."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+
+    def load(self) -> str:
+        """The state WAKE; returns its event."""
+        directory(STATE)
+        self.health = health.Health(Record(STATE + "/health.rec"), Journal(STATE + "/journal", self.clock.now))
+        self.settings = settings.Settings()
+        self.power = power.Power(self.clock)
+        found = self.settings.values
+        if found is None:
+            return "no settings"
+        if self.settings.problem:
+            self.health.count("config_refused")
+            self.health.note(events.CONFIG_REFUSED)
+            _log.error("%s; running on the last good settings", self.settings.problem)
+        # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
+        start = random_bytes(2, cell.imei())
+        first = {"boot": 1, "mid": start[0] << 8 | start[1], "seq": 1}
+        self.numbers = Numbers(STATE + "/numbers.rec", {"boot": 1, "mid": 64, "seq": 16}, first)
+        self.boots = self.numbers.next("boot")
+        self.outbox = Outbox(STATE + "/outbox", found["outbox.limit"])
+        if self.outbox.damaged:
+            self.health.note(events.DAMAGED, 1)
+        self.readings = readings.Readings(Record(STATE + "/readings.rec"), self.health)
+        self.commands = commands.Commands(
+            Record(STATE + "/commands.rec"), self.outbox, self.health, self.stamp, found["downlink.mode"] == "buffer"
+        )
+        self.saved = Record(STATE + "/session.rec")
+        self.kept = shaped(self.saved.load(), {"session": {}, "gap": 0, "server": {}, "boot": 0})
+        self.gap = self.kept["gap"]
+        self.device = values.Device(self.settings, self.health, self.clock, self.kept["server"])
+        self.psm = found["power.mode"] == "psm" and self.power.has_psm()
+        self.health.note(events.BOOT, self.health.reason)
+        _log.info("boot %d: %s", self.boots, self.health.reason_text())
+        unfinished = self.boots - 1 - max(self.health.boot, self.kept["boot"])
+        if unfinished > 1 and self.health.reason in _UNASKED:
+            from device import trouble
+
+            trouble.guard(self, unfinished)
+        if found["power.mode"] == "psm" and not self.psm:
+            self.health.note(events.LACKS, 1)
+            _log.warning("this module has no PSM: light sleep between wakes")
+        return "ready"
+
+    def introduce(self, address: str) -> None:
+        """Who and where we are, before a session is made. Raises NoModem."""
+        device = self.device
+        device.imei, device.address = cell.imei(), address
+        if not device.imei:
+            raise NoModem("no IMEI")
+        device.binding = "UQ" if self.psm else "U"
+        imsi = cell.imsi()
+        device.endpoint = lwm2m.endpoint(self.settings.values["lwm2m.endpoint"], device.imei, imsi)
+        serving = cell.serving()
+        if serving is not None:
+            device.cell = serving["cid"]
+        _log.info("IMEI %s, IMSI %s, ICCID %s", device.imei, imsi, cell.iccid())
+        _log.info("address %s, cell %s", address, "unknown" if serving is None else "%x" % serving["cid"])
+
+    def stamp(self):
+        """(Unix time or 0, what tells the time later where it is 0)."""
+        return self.clock.unix(), {"b": self.boots, "u": self.clock.now()}
