@@ -30,6 +30,9 @@ NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpyth
 RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
 
+RESETS = ("restart", "watchdog", "cut")
+"""Ends of a power-on that another one follows at once, in the same wake."""
+
 PERIOD = (8004, {"frozen_period": 6})
 
 # The guide's commands (ctwing.md §1.7), in turn: service id and field.
@@ -321,7 +324,7 @@ async def _wake(run: Run, power: _Power) -> Wake:
         programs += module.programs
         if end.how == "psm":
             break
-        if end.how not in ("restart", "watchdog"):
+        if end.how not in RESETS:
             text = f"the module stopped: {end.how} {end.detail}".strip()
             raise ScenarioError("stopped", text, "see the last log lines")
         power.restarted()

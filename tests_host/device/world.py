@@ -128,6 +128,11 @@ class World:
         self.module.cut_at_program = cut_at
         self.on = self.loop.create_task(self.module.power_on(reason))
 
+    def cut_in(self, programs: int) -> None:
+        """The power goes at that flash program from now, of a module that is on (cpython engine)."""
+        context = self.module._running._context
+        context.cut_at = context.programs + programs
+
     def advance(self, seconds: float) -> None:
         """Lets time pass."""
         self.loop.run_until_complete(asyncio.sleep(seconds))

@@ -6,6 +6,7 @@ where callbacks are delivered and where the power may go (PSM, power-down, a cut
 """
 
 import asyncio
+import functools
 import inspect
 import random
 import weakref
@@ -81,6 +82,7 @@ class Thing:
         self.board = board
 
 
+@functools.cache
 def members(owner: type, base: type) -> list[str]:
     """Names of the functions that `owner` offers to the application."""
     return sorted(
