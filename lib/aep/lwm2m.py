@@ -18,7 +18,7 @@ from link import sockets
 from link.fault import NoName
 from m2m import client as c
 from m2m import objects
-from store.shape import shaped
+from store.shape import of_type, shaped
 
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after Register: one lost and repeated request is inside
 _OBSERVE_LIMIT = const(45000)  # ms: the longest a learned wait grows; estimate
@@ -32,10 +32,11 @@ _PROBED = const(2592000)  # and what one vendor's SDK allows, 30 days (ctwing.md
 _PROBES = const(2)  # it is asked for so often where no answer comes, once where one does
 # What `saved` gives, and what stands for it on a new device
 _FORM = const(1)  # another one means other things: it is not resumed
-_SAVED = {
+SAVED = {
     "form": 0, "server": "", "ep": "", "loc": "", "tok": {}, "attr": {}, "forms": {}, "marks": {}, "state": "",
     "at": 0, "since": 0, "lt": 0, "b": "", "addr": "", "learn": {},
 }  # fmt: skip
+_ASKING = (c.ASKED, c.OBSERVED, c.CANCELLED)
 _CODES = {s.KEPT: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
 
 # What a refused Register means. (A refused Update means no more than that we register.)
@@ -60,14 +61,15 @@ class Session:
     """See aep/session.py. `settings` is {name: value}; `saved` what `saved()` once gave, or {}; `clock` a
     link.clock.Clock; `numbers` a store.record.Numbers with "mid" and "seq"; `jitter` 256-384 (coap/exchange.py);
     `device` says and does what the server asks (device/values.py), with our own `imei`, `endpoint`, `address` and
-    `binding`; `keep` as the contract says; `note(code, value)` is the journal's."""
+    `binding`; `keep` as the contract says; `note(code, value)` is the journal's, `persist()` keeps `saved()`."""
 
-    def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note) -> None:
+    def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist) -> None:
         self._settings = settings
         self.clock = clock
         self.numbers = numbers
         self._device = device
         self._note = note
+        self._persist = persist
         self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
         self._path = None  # type: sockets.Path  # type: ignore[assignment]
         self._downlinks = []
@@ -96,7 +98,7 @@ class Session:
         self.marks = {}  # {path: [when, what]}: what observers of other paths were last told
         self._told = -_SOONEST  # when observers were last told something, clock milliseconds
         self._state = ""  # of the device, when nothing was to be told
-        saved = shaped(saved, _SAVED)  # an older tree may have saved less
+        saved = shaped(saved, SAVED)  # an older tree may have saved less
         same = saved["server"] == self._server and saved["form"] == _FORM
         if same:
             self._address = saved["addr"]
@@ -106,11 +108,14 @@ class Session:
 
     def _restore(self, saved: dict) -> None:
         """The registration of an earlier power-on."""
+        try:
+            self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
+        except (TypeError, ValueError):  # not ours
+            return
         self.client.location = saved["loc"]
-        self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
-        self.client.attributes = dict(saved["attr"])
-        self.client.forms = dict(saved["forms"])
-        self.marks = dict(saved["marks"])
+        self.client.attributes = of_type(saved["attr"], dict)
+        self.client.forms = of_type(saved["forms"], int)
+        self.marks = of_type(saved["marks"], list)
         self._state = saved["state"]
         self._at = saved["at"]
         self._since = saved["since"] or self._at
@@ -420,6 +425,8 @@ class Session:
                 if self._count > _FLOOD:
                     raise s.Flooded("%d datagrams" % self._count)
                 event = client.receive(data, self._heard)
+                if event is not None and event[0] in _ASKING and not self._awaited:
+                    self._persist()  # what was asked is on flash before it is answered
             self._flush()
             if event is not None:
                 if event[0] == c.WRITTEN:

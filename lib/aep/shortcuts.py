@@ -16,13 +16,18 @@ SHORT_RETRIES = const(1)
 _RAREST = const(6)  # 2**6 opportunities between two tries
 
 
+def _sound(name: str, value) -> bool:
+    """What we would have learned so."""
+    return isinstance(value, int) if name in ("lt", "o") else isinstance(value, list) and len(value) == 2
+
+
 class Shortcuts:
     """`learned` is what an earlier wake saved: {short cut: [failures in a row, opportunities passed by since]},
     "lt": the lifetime beyond the documented ones that the platform took, a small number of tries left, or 0 where it
     refuses, "o": ms after which an Observe had not come."""
 
     def __init__(self, learned: dict) -> None:
-        self.learned = learned
+        self.learned = {name: value for name, value in learned.items() if _sound(name, value)}
 
     def worth(self, name: str) -> bool:
         """Whether to try it now."""

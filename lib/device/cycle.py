@@ -183,7 +183,7 @@ class Cycle(start.Wake):
         self._opened_with = found
         self.session = lwm2m.Session(
             found, self.kept.get("session", {}), self.clock, self.numbers, jitter, self.device, self.commands.keep,
-            self.health.note,
+            self.health.note, self.save_session,
         )  # fmt: skip
         return "attached"
 
@@ -214,14 +214,11 @@ class Cycle(start.Wake):
         if self.clock.now() - self.heard > _NAT_IDLE:
             return "unheard of"
         acknowledged = self.session.send(payload, self.until, sure) == ACKNOWLEDGED
+        if acknowledged or self.answered:  # without confirmation, an answer in this wake must do
+            self._confirm()  # first: nothing may be left to confirm it with after a cut
         self.outbox.consume(batch)
         self.health.note(events.ACKNOWLEDGED if acknowledged else events.HANDED_OVER, len(batch))
         _log.info("%s: id %s", "acknowledged" if acknowledged else "handed over", uplink.span(batch))
-        if acknowledged or self.answered:  # without confirmation, an answer in this wake must do
-            self.health.well()
-            if self.settings.keep():
-                self.health.note(events.KEPT)
-            self.delivered = True
         self.heard = self.clock.now()
         return "more" if self.outbox.waiting else "empty"
 
@@ -290,6 +287,16 @@ class Cycle(start.Wake):
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
+    def _confirm(self) -> None:
+        """The platform has what was sent: settings and tree that did it are good."""
+        self.health.well()
+        self.delivered = True
+        try:
+            if self.settings.keep():
+                self.health.note(events.KEPT)
+        except OSError as error:  # they stay on trial; the report is not to be sent again for that
+            self.health.failed("flash", "settings", error)
+
     def _recover(self, stage: int, part: int) -> bool:
         """What attach asks when the link does not come."""
         from device import trouble
@@ -326,7 +333,7 @@ class Cycle(start.Wake):
 
     def _keep_schedule(self, interval: int) -> None:
         """Wakes are an interval apart, whatever comes in between: a try after a back-off, a sign of life, a restart."""
-        now, unix, last = self.clock.now(), self.clock.unix(), self.readings.last()
+        now, unix, last = self.clock.now(), self.clock.unix(), self.readings.last(interval)
         since = unix - last if unix and last else (now - self.sampled) // 1000 if self.sampled else interval
         early = 0 <= since < interval - interval // 10
         self.sampled = now - 1000 * since if early else now

@@ -106,9 +106,11 @@ class Readings:
                 out.append(index)
         return out
 
-    def last(self) -> int:
-        """Unix time at which something was last taken, 0 while unknown."""
-        return max(self._last.values()) if self._last else 0
+    def last(self, interval: int) -> int:
+        """Unix time of the last wake on schedule, by what is taken at each: the oldest of those, since one that had to
+        wait for the network comes late. 0 while unknown."""
+        times = [self._last.get(_key(row), 0) for row in _declared if row[1] <= interval]
+        return min([time for time in times if time] or [0])
 
     def take(self, indices: list, now: int, stamp: dict, outbox) -> int:
         """Takes these readings and stores them, one entry per service where they fit; returns the number of entries.

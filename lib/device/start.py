@@ -52,7 +52,11 @@ class Wake:
             Record(STATE + "/commands.rec"), self.outbox, self.health, self.stamp, found["downlink.mode"] == "buffer"
         )
         self.saved = Record(STATE + "/session.rec")
-        self.kept = shaped(self.saved.load(), {"session": {}, "gap": 0, "server": {}, "boot": 0})
+        found_session = self.saved.load()
+        self.kept = shaped(found_session, {"session": {}, "gap": 0, "server": {}, "boot": 0})
+        self.kept["session"] = shaped(self.kept["session"], lwm2m.SAVED)
+        if found_session is None and self.outbox.used():  # lost: what it counted is not known any more
+            self.kept["boot"] = self.boots - 1
         self.gap = self.kept["gap"]
         self.device = values.Device(self.settings, self.health, self.clock, self.kept["server"])
         self.psm = found["power.mode"] == "psm" and self.power.has_psm()

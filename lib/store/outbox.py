@@ -96,6 +96,10 @@ class Outbox:
                 found = True
         return found
 
+    def used(self) -> bool:
+        """Whether an entry was ever consumed."""
+        return self._head > 1
+
     def consume(self, batch: list) -> None:
         """Removes the entries of a batch, durably. The batch must be the oldest waiting ones, as `batch` gave them;
         only its ids are looked at."""

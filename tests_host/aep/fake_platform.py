@@ -91,6 +91,7 @@ class Platform:
         self.longest = None  # s: a longer lifetime is refused with 4.00
         self.strict = False  # reports are answered only after the next Update
         self.unnamed = False  # its name does not resolve
+        self.persisted = 0
         self.noted = []  # what the session told the journal
         self.paths = []  # sockets that the session made
 
@@ -103,6 +104,9 @@ class Platform:
     def next(self, name):
         self.numbers[name] += 1
         return self.numbers[name]
+
+    def persist(self):
+        self.persisted += 1
 
     def note(self, code, value=0):
         self.noted.append((code, value))

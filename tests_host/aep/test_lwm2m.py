@@ -47,7 +47,7 @@ def session(platform, saved=None, store=None, name="868543060974334", binding="U
     fake.Sockets.platform = platform
     keep = (store or Store()).keep
     device = Device(name, binding)
-    made = lwm2m.Session(settings, saved or {}, platform, platform, 320, device, keep, platform.note)
+    made = lwm2m.Session(settings, saved or {}, platform, platform, 320, device, keep, platform.note, platform.persist)
     made.device = device
     return made
 

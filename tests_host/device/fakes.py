@@ -41,7 +41,7 @@ class Health:
         self.errors.append(error)
 
     def faulted(self, fault: Any) -> None:
-        self.count("fault_%d" % fault.code)
+        self.count(f"fault_{fault.code}")
 
     def write(self, record: Any, value: dict, what: str) -> None:
         try:
