@@ -9,7 +9,7 @@ from misc import Power
 
 from device import settings
 from device.commands import Failed, between, command, one_of
-from device.readings import SIGNAL_REPORT, days, hours, reading
+from device.readings import SIGNAL_REPORT, days, dropped, hours, reading
 from link import cell
 from store.record import Record
 
@@ -50,6 +50,12 @@ def total_flow():
 def battery():
     """Volts."""
     return Power.getVbatt() / 1000
+
+
+@reading("dropped", every=days(1))
+def lost():
+    """Reports that found no room while the platform was out of reach; nothing as a rule."""
+    return dropped() or None
 
 
 @reading("rsrp", "sinr", every=hours(12), service=SIGNAL_REPORT)

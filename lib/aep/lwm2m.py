@@ -26,13 +26,15 @@ _SLACK = const(60)  # s before the lifetime's end within which a registration co
 # ms without a datagram after which the way back to us is taken for closed, as a vendor's SDK does (ctwing.md §2.7)
 _NAT_IDLE = const(30000)
 _FLOOD = const(256)  # datagrams between two of our openings; a wake with a command has six; estimate
+_SOONEST = const(60000)  # ms from one round of notifications to the next, whatever periods the server sets
 _LONGEST = const(86400)  # s: the longest lifetime that is documented
 _PROBED = const(2592000)  # and what one vendor's SDK allows, 30 days (ctwing.md §2.1)
 _PROBES = const(2)  # it is asked for so often where no answer comes, once where one does
 # What `saved` gives, and what stands for it on a new device
+_FORM = const(1)  # another one means other things: it is not resumed
 _SAVED = {
-    "server": "", "ep": "", "loc": "", "tok": {}, "attr": {}, "marks": {}, "state": "", "at": 0, "since": 0, "lt": 0,
-    "b": "", "addr": "", "learn": {},
+    "form": 0, "server": "", "ep": "", "loc": "", "tok": {}, "attr": {}, "forms": {}, "marks": {}, "state": "",
+    "at": 0, "since": 0, "lt": 0, "b": "", "addr": "", "learn": {},
 }  # fmt: skip
 _CODES = {s.KEPT: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
 
@@ -72,6 +74,8 @@ class Session:
         self._count = 0  # datagrams since the last opening
         self._heard = -_NAT_IDLE  # when the platform was last heard, clock milliseconds
         self._owed = False  # reports went up since the last Update
+        self._sent = -1  # message id of the last report
+        self._alive = -1  # when the platform last took our registration for alive, clock ms; -1: before power-on
         self._awaited = 0  # how often the Observe of the present registration was waited for
         self.resumed = False
         self.direct = False  # opened without a message; the first report will show whether that was right
@@ -90,9 +94,10 @@ class Session:
         self._bound = ""
         self._address = ""  # the platform's, as it was last resolved
         self.marks = {}  # {path: [when, what]}: what observers of other paths were last told
+        self._told = -_SOONEST  # when observers were last told something, clock milliseconds
         self._state = ""  # of the device, when nothing was to be told
         saved = shaped(saved, _SAVED)  # an older tree may have saved less
-        same = saved["server"] == self._server
+        same = saved["server"] == self._server and saved["form"] == _FORM
         if same:
             self._address = saved["addr"]
         self.shortcuts = Shortcuts(dict(saved["learn"]) if same else {})
@@ -104,6 +109,7 @@ class Session:
         self.client.location = saved["loc"]
         self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
         self.client.attributes = dict(saved["attr"])
+        self.client.forms = dict(saved["forms"])
         self.marks = dict(saved["marks"])
         self._state = saved["state"]
         self._at = saved["at"]
@@ -133,21 +139,25 @@ class Session:
         """A registration is saved, observed, and inside its lifetime as far as we know the time."""
         if not self.client.location or objects.UPLINK not in self.client.tokens:
             return False
-        now = self.clock.unix()
-        return not now or not self._at or now < self.expires() - _SLACK
+        left = self.left()
+        return left is None or left > _SLACK
 
-    def expires(self) -> int:
-        """Unix time at which the platform will forget us, 0 where there is no registration or no clock."""
-        return self._at + self._lifetime if self._at else 0
+    def left(self):
+        """Seconds until the platform forgets us, None where that is not known: by our own clock within a power-on, by
+        the time of day over a power-off."""
+        if self._alive >= 0:
+            return self._lifetime - (self.clock.now() - self._alive) // 1000
+        now = self.clock.unix()
+        return self._at + self._lifetime - now if now and self._at else None
 
     def lifetime(self) -> int:
         """Seconds, as the platform knows it."""
         return self._lifetime
 
-    def send(self, payload: bytes, until: int) -> int:
-        """One report; returns ACKNOWLEDGED, or HANDED_OVER where reports are sent without confirmation. Raises
-        SessionLost, Silent or NoPath."""
-        confirmed = self._settings["report.type"] == "con"
+    def send(self, payload: bytes, until: int, sure: bool = False) -> int:
+        """One report; returns ACKNOWLEDGED, or HANDED_OVER where reports are sent without confirmation and this one
+        need not be `sure`. Raises SessionLost, Silent or NoPath."""
+        confirmed = sure or self._settings["report.type"] == "con"
         if self.direct and confirmed:
             self.direct = False
             good = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES) == c.DELIVERED
@@ -156,8 +166,12 @@ class Session:
                 return s.ACKNOWLEDGED
             self._note(events.SHORT_CUT, 1)
             self.refresh = True
+            sent = self._sent
             self.open(until)
+            if self.exchange.late == sent:  # its acknowledgement came after all
+                return s.ACKNOWLEDGED
         if not confirmed:
+            self._observed()
             self.client.notify(self.clock.now(), payload, self.numbers.next("seq"), False)
             self._flush()
             self._owed = True
@@ -185,12 +199,15 @@ class Session:
         for path in self._notices():
             from aep import observers
 
-            observers.tell(self, path, until)
+            self._told = self.clock.now()
+            if path in self.client.tokens:  # the server may have cancelled it while another was told
+                observers.tell(self, path, until)
         if self._owes(settings):
             self._settings = settings
             if orders.take(orders.UPDATE):
                 self._note(events.UPDATE_ASKED)
             if not self._update(until):
+                self.refresh = True  # and where that is refused as well, it registers
                 raise s.SessionLost("Update refused or not answered")
 
     def _owes(self, settings: dict) -> bool:
@@ -212,16 +229,20 @@ class Session:
             self.wait((c.DEREGISTERED, c.REFUSED, c.SILENT), until)
             self.client.location = ""  # it may not have been heard: then it ends with its lifetime
             self.client.tokens = {}
+            self._at = 0
+            self._alive = -1
             self._note(events.DEREGISTERED)
 
     def saved(self) -> dict:
         """What the next power-on needs to resume, and what was learned."""
         return {
+            "form": _FORM,
             "server": self._server,
             "ep": self._device.endpoint,
             "loc": self.client.location,
             "tok": {path: ubinascii.hexlify(token).decode() for path, token in self.client.tokens.items()},
             "attr": dict(self.client.attributes),
+            "forms": dict(self.client.forms),
             "marks": dict(self.marks),
             "state": self._state,
             "at": self._at,
@@ -258,9 +279,9 @@ class Session:
 
     def _stays(self) -> bool:
         """The registration needs no Update before the wake after next."""
-        now = self.clock.unix()
-        after_next = now + 2 * self._settings["report.interval"]
-        return self.resumable() and (not now or after_next < self.expires()) and self._unchanged()
+        left = self.left()
+        lasts = left is None or left > 2 * self._settings["report.interval"]
+        return self.resumable() and lasts and self._unchanged()
 
     def _is_warm(self) -> bool:
         """The platform's answer will find us: it was heard just now, or has been seen to answer to where we are."""
@@ -347,26 +368,30 @@ class Session:
     def _agreed(self, lifetime: int) -> None:
         """The platform has answered 2.01 or 2.04: it knows what we told it, and the lifetime begins anew."""
         self._at, self._lifetime, self._bound = self.clock.unix(), lifetime, self._device.binding
+        self._alive = self.clock.now()
         self._owed = False
 
     # -- messages ------------------------------------------------------------------------------------------------
 
     def _report(self, payload: bytes, until: int, timeout: int, retries: int) -> int:
         """The event in which a confirmable report ended, SILENT where time was up."""
-        if objects.UPLINK not in self.client.tokens:
-            raise s.SessionLost("not observed")
+        self._observed()
         sequence = self.numbers.next("seq")
         self._owed = True
-        self.client.notify(self.clock.now(), payload, sequence, timeout=timeout, retries=retries)
+        self._sent = self.client.notify(self.clock.now(), payload, sequence, timeout=timeout, retries=retries)
         event = self.wait((c.DELIVERED, c.LOST, c.SILENT), until)
         return c.SILENT if event is None else event[0]
+
+    def _observed(self) -> None:
+        if objects.UPLINK not in self.client.tokens:
+            raise s.SessionLost("not observed")
 
     def _notices(self) -> list:
         """Paths other than 19/0/0 whose observer is to be told something now."""
         client, device = self.client, self._device
         others = [path for path in client.tokens if path != objects.UPLINK]
         now = self.clock.unix()
-        if not others or not now:
+        if not others or not now or self.clock.now() < self._told + _SOONEST:
             return []
         state = device.state(others)
         unasked = not client.attributes and not device.server and not [p for p in others if p not in self.marks]

@@ -22,9 +22,9 @@ def next_due(session):
 def tell(session, path: str, until: int) -> None:
     """Tells what a path reads now. Nothing depends on it: where nobody answers, the next wake tells it."""
     client = session.client
-    code, form, payload = client.tree.read(path)
+    code, form, payload = client.tree.read(path, client.forms.get(path))
     if code != m.CONTENT:
-        del client.tokens[path]  # what was there is no more; a server that asks again is told so
+        client.tokens.pop(path, None)  # what was there is no more; a server that asks again is told so
         return
     clock, number = session.clock, session.numbers.next("seq")
     client.notify(clock.now(), payload, number, True, path, form, SHORT_TIMEOUT, SHORT_RETRIES)

@@ -49,6 +49,7 @@ class Exchange:
         self._answered = []  # [mid, time, answer bytes or None]: messages of the peer, oldest first
         self._quiet = []  # mids of our NON messages that a RST may still be about
         self._blocks = None  # type: object  # coap.block.Blocks, once there was a block
+        self.late = -1  # message id of the last acknowledgement that came when nobody waited for it any more
         self._now = 0  # when the last datagram came
 
     def busy(self) -> bool:
@@ -101,6 +102,8 @@ class Exchange:
             message = decode(data)
         except FormatError:
             self.malformed += 1
+            if len(data) > 3 and data[0] & 0xF0 == 0x40:  # a confirmable message is rejected (RFC 7252 §4.2)
+                self._send_empty(RST, data[2] << 8 | data[3])
             return None
         if message.kind == CON and message.code == EMPTY:
             self._send_empty(RST, message.mid)  # a CoAP ping (RFC 7252 §4.3)
@@ -176,6 +179,8 @@ class Exchange:
         elif ours and self._answers(message):
             self._pending = None
             return (RESPONSE, message)
+        elif message.code == EMPTY:
+            self.late = message.mid
         self.stray += 1
         return None
 

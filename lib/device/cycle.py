@@ -91,6 +91,7 @@ class Cycle(start.Wake):
         self.sampled = 0  # ms since power-on of the last wake on schedule: the next is an interval later
         self.heard = 0  # when the platform last answered
         self.quiet = 0  # and before which the platform is not tried again
+        self.answered = False  # whether the platform has answered Register or Update in this wake
         self.delivered = False  # whether the platform has acknowledged something in this wake
         self.silent = False  # whether the radio was switched off
         self.told = 0  # when observers were last told something in sleep
@@ -197,6 +198,7 @@ class Cycle(start.Wake):
         self.save_session()
         self.power.arm()
         self.heard = self.clock.now()
+        self.answered = not self.session.direct
         return "open"
 
     def _deliver(self) -> str:
@@ -206,16 +208,16 @@ class Cycle(start.Wake):
                 self.settings.changed = False
                 self.health.note(events.CHANGED)
             return "more"
-        batch, payload = uplink.batch(self)
+        batch, payload, sure = uplink.batch(self)
         if not batch:
             return "empty"
         if self.clock.now() - self.heard > _NAT_IDLE:
             return "unheard of"
-        acknowledged = self.session.send(payload, self.until) == ACKNOWLEDGED
+        acknowledged = self.session.send(payload, self.until, sure) == ACKNOWLEDGED
         self.outbox.consume(batch)
         self.health.note(events.ACKNOWLEDGED if acknowledged else events.HANDED_OVER, len(batch))
         _log.info("%s: id %s", "acknowledged" if acknowledged else "handed over", uplink.span(batch))
-        if acknowledged:
+        if acknowledged or self.answered:  # without confirmation, an answer in this wake must do
             self.health.well()
             if self.settings.keep():
                 self.health.note(events.KEPT)
@@ -250,9 +252,10 @@ class Cycle(start.Wake):
         # Whether the module releases the connection while a wakelock is held is not known, so it is not held.
         self.power.doze()
         tries = self.power.release(self._pause)
-        if tries < 0:
+        if tries < 0 or self.session is not None and orders.pending and orders.REBOOT not in orders.pending:
             self.power.hold()
             return "commands" if self.commands.waiting() else "more"
+        self.save_session()  # what was asked meanwhile
         if not self.routine:
             self.health.note(events.RELEASED if tries else events.UNRELEASED, tries)
         if self.psm:
@@ -297,7 +300,12 @@ class Cycle(start.Wake):
         """Ends the registration where that was ordered."""
         disabled = orders.take(orders.DISABLE)
         if orders.take(orders.LEAVE) or disabled:
-            self.session.deregister(self.until)
+            try:
+                self.session.deregister(self.until)
+            except Fault as fault:  # then the registration ends with its lifetime
+                _log.warning("deregistering: %s", fault)
+            self.remember()
+            self.close()
         if disabled:
             wait = min(self.device.server.get("off", 86400), 86400)
             self.quiet = self.clock.now() + 1000 * wait
@@ -336,7 +344,7 @@ class Cycle(start.Wake):
         return now
 
     def _expires(self) -> int:
-        saved = self.kept.get("session", {})
+        saved = self.kept["session"]
         return saved["at"] + saved["lt"] if saved.get("loc") else 0
 
     def lacks_session(self) -> bool:
@@ -358,6 +366,7 @@ class Cycle(start.Wake):
         if state and not self.psm:
             state["session"] = dict(state["session"])
             state["session"]["at"] //= 1 + state["session"]["lt"] // 4
+            state["session"]["marks"] = 0
         mark = crc32(ujson.dumps(state).encode())
         if state and mark != self._mark:
             self.health.write(self.saved, self.kept, "session")

@@ -10,6 +10,7 @@ A reading that raises is skipped and counted; the others are taken. Nothing here
 import ujson
 from micropython import const
 
+from link.fault import NoFlash
 from store.outbox import PAYLOAD_LIMIT, TooLong
 
 DATA_REPORT = const(1)  # service ids of AEP's standard water meter (ctwing.md §2.6)
@@ -19,6 +20,13 @@ RESERVED = ("taskId", "serviceId", "id", "t", "act_result", "reason")  # of an u
 _DIGITS = const(9)  # decimals at most; a float of 64 bits has 15 digits in all
 
 _declared = []
+_outbox = []  # the present one
+
+
+def dropped() -> int:
+    """For app.py: reports that were dropped because the outbox was full, since installation."""
+    return _outbox[0].dropped if _outbox else 0
+
 
 
 def minutes(count: int) -> int:
@@ -106,6 +114,7 @@ class Readings:
         """Takes these readings and stores them, one entry per service where they fit; returns the number of entries.
         One that raises, has no value or cannot be stored stays due. `stamp` is added to each entry, with "u", the ms
         since power-on: what tells its time later when `now` is 0."""
+        _outbox[:] = [outbox]
         services = {}
         for index in indices:
             row = _declared[index]
@@ -156,7 +165,10 @@ class Readings:
     def _put(self, entry: dict, first: tuple, outbox) -> bool:
         try:
             outbox.put(entry, size(entry))
-        except (TooLong, OSError) as error:
+        except OSError as error:  # what waits is delivered all the same, which makes room
+            self._health.faulted(NoFlash("error %d, nothing is stored" % error.args[0]))
+            return False
+        except TooLong as error:
             self._health.failed("reading", first[0][0][0], error)
             return False
         return True

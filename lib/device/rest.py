@@ -5,7 +5,7 @@ import log
 from micropython import const
 from misc import Power
 
-from device import events
+from device import events, orders
 from link import attach
 from link.fault import Fault
 
@@ -13,6 +13,7 @@ _PSM_GRACE = const(30)  # s after T3324 within which the power should have gone;
 _NAP = const(120)  # s of light sleep between two feeds of the watchdog
 _RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as a vendor's SDK does (ctwing.md §2.8)
 _SOONEST = const(60)  # s from one notification to the next, where nobody answers
+_UNTOLD = const(3)  # wakes that end well with nothing to do, after which that is written: few enough for trouble.guard
 _LOSSES = const(6)  # of the path between two wakes, after which it is not sought again before the next
 
 _log = log.getLogger("sleep")
@@ -36,6 +37,8 @@ def sleep(cycle) -> str:
 def put_by(cycle) -> None:
     """What is to outlive power-off is written: counters, and the journal of this wake."""
     cycle.health.note(events.SLEEP, cycle.clock.now() // 1000)
+    if cycle.boots - max(cycle.health.boot, cycle.kept["boot"]) >= _UNTOLD:
+        cycle.health.boot = cycle.boots
     cycle.health.save(cycle.clock.unix(), cycle.boots)
 
 
@@ -120,10 +123,9 @@ def _renewal(cycle):
     keepalive = cycle.settings.values["lwm2m.keepalive"]
     if keepalive:
         out = cycle.heard + 1000 * keepalive
-    now, expires = cycle.clock.unix(), cycle.session.expires()
-    if now and expires:
-        left = expires - now - cycle.session.lifetime() // _RENEW
-        end = cycle.clock.now() + 1000 * max(0, left)
+    left = cycle.session.left()
+    if left is not None:
+        end = cycle.clock.now() + 1000 * max(0, left - cycle.session.lifetime() // _RENEW)
         out = end if out is None else min(out, end)
     return out
 
@@ -150,6 +152,6 @@ def _hear(cycle, until: int) -> str:
         cycle.close()
         return "path lost"
     if downlink is None:
-        return ""
+        return "more" if orders.pending else ""
     cycle.heard = cycle.clock.now()
     return "commands" if cycle.commands.waiting() else "more"

@@ -54,6 +54,8 @@ def back_off(cycle) -> str:
         cycle.health.not_before = 0  # it is tried again at once
         _log.warning("restart after %d faults in a row", row)
         rest.restart(cycle, events.RESTART)
+    if found.code > _LINK[1]:  # the link is up, and nothing more is to be said: it is let go as after a good wake
+        cycle.power.arm()
     if isinstance(found, (NoSim, NotRegistered)):
         attach.off()
         cycle.silent = True

@@ -5,14 +5,12 @@ from store.outbox import PAYLOAD_LIMIT
 
 
 def batch(cycle):
-    """([(id,), ...], payload) of the next uplink: as many of the oldest entries as fit, an array where there are
-    several. ([], b"") where nothing waits."""
+    """([(id,), ...], payload, whether a command's answer is in it) of the next uplink: as many of the oldest entries as
+    fit, an array where there are several. ([], b"", False) where nothing waits."""
     now, stamp = cycle.stamp()
     # An entry on flash takes about 3/2 of its payload: no more are read than could fit.
     found = cycle.outbox.batch(cycle.settings.values["report.batch"], 2 * PAYLOAD_LIMIT)
-    if not found:
-        return found, b""
-    parts, total = [], 1
+    parts, total, sure = [], 1, False
     for number, entry in found:
         if cycle.commands.unfinished(entry.get("task")):
             break
@@ -23,11 +21,12 @@ def batch(cycle):
         if parts and total + len(part) + 1 > PAYLOAD_LIMIT:
             break
         parts.append(part)
+        sure = sure or "task" in entry
         total += len(part) + 1
     if not parts:
-        return [], b""
+        return [], b"", False
     rows = [row[:1] for row in found[: len(parts)]]  # the ids: the entries are not needed any more
-    return rows, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]"
+    return rows, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]", sure
 
 
 def span(rows: list) -> str:

@@ -12,6 +12,8 @@ from link import cell
 _LTE_FDD = const(6)  # network bearer (LwM2M 1.0 object 4, resource 0)
 _BATTERY = const(1)  # available power source: internal battery
 _KIB = const(1024)
+_OMA = {17: 5, 16: 8}  # our faults as object 3's error codes: out of memory, peripheral malfunction; any other is
+_CONNECTIVITY = const(7)  # IP connectivity failure
 
 
 class Device:
@@ -88,7 +90,7 @@ class Device:
             found = uos.statvfs("/usr")  # block size, -, blocks, free
             return found[0] * found[3 if resource == 10 else 2] // _KIB
         if resource == 11:
-            return [self._health.fault]
+            return [_OMA.get(self._health.fault, _CONNECTIVITY) if self._health.fault else 0]
         if resource == 13:
             return self._clock.unix() or None
         if resource == 14:

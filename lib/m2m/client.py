@@ -42,6 +42,7 @@ class Client:
         self.location = ""
         self.tokens = {}
         self.attributes = {}
+        self.forms = {}  # {path: Content-Format} of observations that asked for one (RFC 7641 §4.2)
         self._told = []  # (mid, path, token), oldest first
         self._doing = 0  # the event our request will end in
         self._asked = -1  # and its message id
@@ -158,13 +159,17 @@ class Client:
         return (ASKED, path)
 
     def _read(self, request, path: str):
-        code, form, payload = self.tree.read(path, request.uint(m.ACCEPT))
+        accept = request.uint(m.ACCEPT)
+        code, form, payload = self.tree.read(path, accept)
         options = [] if form is None else [(m.CONTENT_FORMAT, m.uint(form))]
         observe = request.uint(m.OBSERVE)
         event = (ASKED, path)
         room = path == UPLINK or len(set(self.tokens) - {UPLINK, path}) < _OBSERVED
         if code == m.CONTENT and observe == 0 and room:
             self.tokens[path] = request.token
+            self.forms.pop(path, None)
+            if accept is not None and path != UPLINK:
+                self.forms[path] = accept
             options.append((m.OBSERVE, b""))
             event = (OBSERVED, path)
         elif observe == 1 and self.tokens.get(path) == request.token:

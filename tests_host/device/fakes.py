@@ -40,6 +40,9 @@ class Health:
         self.count(what + "_failed")
         self.errors.append(error)
 
+    def faulted(self, fault: Any) -> None:
+        self.count("fault_%d" % fault.code)
+
     def write(self, record: Any, value: dict, what: str) -> None:
         try:
             record.save(value)

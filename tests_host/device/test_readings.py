@@ -289,7 +289,7 @@ def test_full_flash_skips_the_reading_and_it_stays_due():
     device = one(5)
     device.outbox.put = lambda entry, size: (_ for _ in ()).throw(OSError(28))
     assert device.wake(T0) == []
-    assert device.health.counters == {"reading_failed": 1}
+    assert device.health.counters == {"fault_17": 1}
     assert device.due(T0) == ["x"]
 
 
