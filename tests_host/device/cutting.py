@@ -31,8 +31,6 @@ OF_A_CUT = (
     r"doubled: id \d+ came again though its first message was acknowledged",
     # Drawn in the instant before it was stored: `_drawn_in_vain` looks closer.
     r"lost: flow \d+ drawn at \d+ is nowhere",
-    # Started and cut before the valve moved: its answer says that it was interrupted.
-    r"the valve was to move \[.*\] and moved \[.*\]",
 )
 
 

@@ -187,7 +187,7 @@ SCENES = {
 }
 
 
-PLACES = {PROGRAM: 6, CUT: 3, LOST: 2}
+PLACES = {PROGRAM: 6, CUT: 2, LOST: 2}
 """Of each stretch, evenly spread: all of them, some 1,100, take two minutes and were walked when this was written."""
 
 

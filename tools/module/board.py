@@ -137,8 +137,9 @@ class Board:
         out: dict[str, Any] = {}
         for name, firmware in self.firmware.items():
             absent = self.profile.absent.get(name, ())
+            kind: type = type(firmware)
             out[name] = {
-                "functions": [n for n in members(type(firmware), Firmware) if n not in absent],
+                "functions": [n for n in members(kind, Firmware) if n not in absent],
                 "constants": {k: v for k, v in firmware.CONSTANTS.items() if k not in absent},
                 "classes": {
                     k: {"methods": [m for m in members(cls, Thing) if f"{k}.{m}" not in absent],
