@@ -14,6 +14,7 @@ from typing import Any
 
 from tools.ctwing.aep import TTL_LIMIT, Aep
 from tools.module.board import PowerOff
+from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
@@ -205,9 +206,11 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
     imei = who.imei if plan.provisioned else "86000000" + who.imei[8:]
     device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi)
     events.emit("aep", "product", f"product {product}, device {device[:8]}… created", product=product, device=device)
-    module.flash.install(files(plan))
     if plan.engine == "cpython":
-        module.flash.surplus = surplus(ROOT, plan.app, module.flash.blocks)
+        more = surplus(ROOT, plan.app)
+        module.flash = Flash(blocks=module.profile.usr_blocks + more)
+        module.flash.surplus = more
+    module.flash.install(files(plan))
     run = Run(plan, events, network, aep, module, device)
     try:
         await _wakes(run, hooks)

@@ -333,7 +333,7 @@ class Cycle(start.Wake):
 
     def _keep_schedule(self, interval: int) -> None:
         """Wakes are an interval apart, whatever comes in between: a try after a back-off, a sign of life, a restart."""
-        now, unix, last = self.clock.now(), self.clock.unix(), self.readings.last(interval)
+        now, unix, last = self.clock.now(), self.clock.unix(), self.readings.last()
         since = unix - last if unix and last else (now - self.sampled) // 1000 if self.sampled else interval
         early = 0 <= since < interval - interval // 10
         self.sampled = now - 1000 * since if early else now

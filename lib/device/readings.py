@@ -28,7 +28,6 @@ def dropped() -> int:
     return _outbox[0].dropped if _outbox else 0
 
 
-
 def minutes(count: int) -> int:
     """Seconds."""
     return count * 60
@@ -106,10 +105,11 @@ class Readings:
                 out.append(index)
         return out
 
-    def last(self, interval: int) -> int:
-        """Unix time of the last wake on schedule, by what is taken at each: the oldest of those, since one that had to
-        wait for the network comes late. 0 while unknown."""
-        times = [self._last.get(_key(row), 0) for row in _declared if row[1] <= interval]
+    def last(self) -> int:
+        """Unix time of the last wake on schedule, by the readings taken most often: the oldest of them, since one that
+        had to wait for the network comes late. 0 while unknown."""
+        often = min([row[1] for row in _declared] or [0])
+        times = [self._last.get(_key(row), 0) for row in _declared if row[1] == often]
         return min([time for time in times if time] or [0])
 
     def take(self, indices: list, now: int, stamp: dict, outbox) -> int:

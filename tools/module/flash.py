@@ -69,8 +69,8 @@ class Flash:
     """
 
     surplus = 0
-    """Blocks by which what is on it here is larger than on a module: sources take more than bytecode. The CPython
-    engine's `uos.statvfs` calls them free, so that both engines say the same."""
+    """Blocks by which it is larger here than on a module, since sources take more than bytecode. The CPython engine's
+    `uos.statvfs` leaves them out, so that both engines say the same."""
 
     def __init__(self, blocks: int = 256, path: Path | None = None) -> None:
         self.path = path

@@ -23,6 +23,10 @@ SMALL_INT_BITS = "31"
 """Integers of the module's 32-bit VM; the 64-bit VM loads them as well (quecpython.md §1.2)."""
 
 
+ROOMY = 512
+"""Blocks that the sources fit on, whatever the family."""
+
+
 class CompileError(Exception):
     """mpy-cross refused a file; the text is its message."""
 
@@ -46,12 +50,12 @@ def build(tree: Path, *, engine: str, replace: dict[str, bytes] | None = None) -
 
 
 @functools.lru_cache(maxsize=64)
-def surplus(tree: Path, app: str | None, blocks: int) -> int:
+def surplus(tree: Path, app: str | None) -> int:
     """Blocks of flash that the sources of lib/ take more than their bytecode; `app` replaces app.py."""
     replace = {"app.py": app.encode()} if app else {}
     free = []
     for engine in ("vm", "cpython"):
-        flash = Flash(blocks=blocks)
+        flash = Flash(blocks=ROOMY)
         flash.install(build(tree, engine=engine, replace=replace))
         free.append(flash.statvfs()["free"])
     return free[0] - free[1]

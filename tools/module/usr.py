@@ -110,9 +110,9 @@ class Usr:
     def statvfs(self, path: str) -> tuple[int, ...]:
         """(block size, fragment size, blocks, free, free for all, 0, 0, 0, 0, longest name)."""
         self.inner(path)
-        blocks = len(self.context.buffer) // BLOCK
+        blocks = len(self.context.buffer) // BLOCK - self.surplus
         directories = sum(len(names) for _, names, _ in self.fs.walk("/"))  # two blocks each, which the VM counts twice
-        free = blocks - self.do(lfs.fs_size) - 2 * directories + self.surplus
+        free = blocks - (self.do(lfs.fs_size) - self.surplus) - 2 * directories
         return (BLOCK, BLOCK, blocks, free, free, 0, 0, 0, 0, 255)
 
     def open(self, path: str, mode: str = "r", **ignored: Any) -> "File":
