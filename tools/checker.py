@@ -113,7 +113,8 @@ def _readings(run: Run, truth: Truth, stored: list[Entry], left: list[Entry], ve
     at_platform = {entry["id"]: entry for entry in stored if "taskId" not in entry}
     kept = {e["id"]: {**dict(e["f"]), "serviceId": e["s"], "t": e["t"], "id": e["id"]} for e in left if "task" not in e}
     held = list({**kept, **at_platform}.values())
-    acked = {entry["id"] for entry in stored if "taskId" not in entry and entry["uplink"].acknowledged}
+    unasked = run.plan.config.get("report.type") == "non"  # the platform acknowledges none (RFC 7252 §4.3)
+    acked = {e["id"] for e in stored if "taskId" not in e and (unasked or e["uplink"].acknowledged)}
     verdict.readings_acknowledged, verdict.readings_taken = len(acked), len(held)
     verdict.readings_waiting = len(held) - len(at_platform)
     for name in FIELDS:

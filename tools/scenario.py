@@ -77,6 +77,11 @@ class Plan:
         """power.mode of the device."""
         return self.config.get("power.mode", default("power.mode"))
 
+    @property
+    def commanded(self) -> bool:
+        """Whether the platform gives commands; where app.py reads downlinks by itself, only it could answer them."""
+        return self.commands and self.config.get("downlink.mode", default("downlink.mode")) != "buffer"
+
 
 class ScenarioError(Exception):
     """The run could not be carried to its end. `name` is a stable word, `hint` says what to look at."""
@@ -265,7 +270,7 @@ async def _wakes(run: Run, hooks: Hooks) -> None:
             pause = 0.0 if power.on else _sleep(run)
             await asyncio.sleep(pause / 2)
             # The last command has two wakes: where its only datagram is lost, the platform keeps it for the next.
-            if run.plan.commands and (len(run.wakes) < run.plan.wakes - 1 or run.plan.wakes == 2):
+            if run.plan.commanded and (len(run.wakes) < run.plan.wakes - 1 or run.plan.wakes == 2):
                 _command(run, *next(orders))
             await asyncio.sleep(pause / 2)
     finally:

@@ -145,3 +145,46 @@ def test_longest_period_of_an_observer_is_kept_to_between_reports():
         world.advance(8 * HOUR)
         assert len(world.aep.notifications(world.device)) - before in (7, 8)
         world.cut()
+
+
+@pytest.mark.parametrize(("path", "seen"), [("/1/0/8", {2}), ("/1/0/4", {4})])
+def test_what_the_server_executes_is_done_within_half_a_minute(path, seen):
+    """Update (a POST), or deregistration (a DELETE)."""
+    with at_rest(config={"report.interval": 12 * HOUR}) as world:
+        mark = world.network.mark()
+        world.aep.ask(world.device, "execute", path)
+        world.advance(30)
+        assert set(requests(world, mark)) == seen
+        world.cut()
+
+
+def test_reboot_that_the_server_executes_is_done_within_half_a_minute():
+    with at_rest(config={"report.interval": 12 * HOUR, "lwm2m.keepalive": 45}) as world:
+        world.advance(600)
+        world.aep.ask(world.device, "execute", "/3/0/4")
+        world.advance(30)
+        assert world.module.board is None or world.module.ended is not None
+        assert world.aep.requests(world.device)[-1].result == "2.04"
+
+
+def test_disabled_server_is_left_alone_although_signs_of_life_are_due():
+    with at_rest(config={"report.interval": 12 * HOUR, "lwm2m.keepalive": 45}) as world:
+        world.aep.ask(world.device, "write", "/1/0/5", str(3 * HOUR), content_format=0)
+        world.aep.ask(world.device, "execute", "/1/0/4")
+        world.advance(300)
+        assert not world.aep.device(world.device).online
+        mark = world.network.mark()
+        world.advance(2 * HOUR)
+        assert world.network.mark() == mark
+        world.advance(12 * HOUR)
+        assert world.aep.device(world.device).online
+        world.cut()
+
+
+def test_lifetime_that_the_server_writes_is_told_before_the_next_report():
+    with at_rest(config={"report.interval": 12 * HOUR, "lwm2m.keepalive": 45}) as world:
+        world.advance(600)
+        world.aep.ask(world.device, "write", "/1/0/1", "43200", content_format=0)
+        world.advance(60)
+        assert world.aep.registrations(world.device)[-1].lifetime == 43200
+        world.cut()

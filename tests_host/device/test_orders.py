@@ -181,3 +181,25 @@ def test_somebody_at_the_power_key_is_not_kept_waiting():
             world.advance(3)
             world.cut()
         assert not log(world, "came to nothing")
+
+
+def test_notifications_cost_no_more_than_one_a_minute_however_short_the_longest_period():
+    with World({"report.interval": HOUR}) as world:
+        world.power_on()
+        world.aep.ask(world.device, "write-attributes", "/3/0", query="pmax=1")
+        world.wake()
+        for _ in range(3):
+            before, uplinks = len(world.aep.notifications(world.device)), len(world.aep.uplinks(world.device))
+            assert world.wake() == "psm"
+            assert len(world.aep.notifications(world.device)) - before <= 1
+            assert len(world.aep.uplinks(world.device)) > uplinks
+        assert world.verdict().problems == []
+
+
+def test_wakes_with_nothing_to_do_are_no_sign_of_a_weak_battery():
+    with World({"report.interval": DAY}, tau_limits_s=(0, HOUR)) as world:
+        world.power_on()
+        for _ in range(30):
+            assert world.wake() == "psm"
+        assert not log(world, "came to nothing")
+        assert len([entry for entry in world.reports() if "water_flow" in entry]) == 2
