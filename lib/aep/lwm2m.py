@@ -188,10 +188,11 @@ class Session:
             raise s.Silent("report not acknowledged")
         return s.ACKNOWLEDGED
 
-    def receive(self, until: int):
-        """The next downlink's payload, or None at `until`. Raises NoPath or Flooded."""
+    def receive(self, until: int, asleep: bool = False):
+        """The next downlink's payload, or None at `until`; `asleep`, also as soon as the server has asked something
+        else. Raises NoPath or Flooded."""
         if not self._downlinks:
-            self.wait((c.WRITTEN,), until)
+            self.wait((c.WRITTEN, c.ASKED) if asleep else (c.WRITTEN,), until)
         return self._downlinks.pop(0) if self._downlinks else None
 
     def due(self, settings: dict) -> bool:

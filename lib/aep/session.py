@@ -4,7 +4,8 @@ A session is one object per protocol, all alike:
 
 - `open(until)` reaches the platform, resuming where the saved state allows; `resumed` tells whether it did;
 - `send(payload, until)` returns a receipt: ACKNOWLEDGED by the platform, or HANDED_OVER to the stack (NON, QoS 0);
-- `receive(until)` gives one downlink, already stored by `keep`, or None at `until` (clock milliseconds);
+- `receive(until, asleep)` gives one downlink, already stored by `keep`, or None at `until` (clock milliseconds), and
+  `asleep` as soon as the platform has asked anything else;
 - `due(settings)` and `settle(until, settings)` tell the platform what else it is to know, when reports are done;
 - `deregister(until)` ends the registration where the protocol has one;
 - `saved()` is what must outlive power-off, a small dict of plain values;

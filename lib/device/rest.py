@@ -85,9 +85,8 @@ def _light(cycle) -> str:
     until = cycle.sampled + 1000 * cycle.settings.values["report.interval"]
     if (cycle.outbox.waiting or cycle.lacks_session()) and cycle.sampled < cycle.quiet < until:
         until = cycle.quiet
-    renew, tell = _renewal(cycle), _notice(cycle)
     while True:
-        now = cycle.clock.now()
+        renew, tell, now = _renewal(cycle), _notice(cycle), cycle.clock.now()
         if now >= until:
             return "woke without a boot"
         cycle.boot.feed()
@@ -140,7 +139,7 @@ def _notice(cycle):
 def _hear(cycle, until: int) -> str:
     """Listens with the module asleep; the event that ends sleep, or ""."""
     try:
-        downlink = cycle.session.receive(until)
+        downlink = cycle.session.receive(until, True)
     except Fault as fault:
         _log.warning("while asleep: %s", fault)
         downlink = None
