@@ -23,8 +23,6 @@ from store.shape import of_type, shaped
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after Register: one lost and repeated request is inside
 _OBSERVE_LIMIT = const(45000)  # ms: the longest a learned wait grows; estimate
 _SLACK = const(60)  # s before the lifetime's end within which a registration counts as over
-# ms without a datagram after which the way back to us is taken for closed, as a vendor's SDK does (ctwing.md §2.7)
-_NAT_IDLE = const(30000)
 _FLOOD = const(256)  # datagrams between two of our openings; a wake with a command has six; estimate
 _SOONEST = const(60000)  # ms from one round of notifications to the next, whatever periods the server sets
 _LONGEST = const(86400)  # s: the longest lifetime that is documented
@@ -74,7 +72,7 @@ class Session:
         self._path = None  # type: sockets.Path  # type: ignore[assignment]
         self._downlinks = []
         self._count = 0  # datagrams since the last opening
-        self._heard = -_NAT_IDLE  # when the platform was last heard, clock milliseconds
+        self._heard = -s.NAT_IDLE  # when the platform was last heard, clock milliseconds
         self._owed = False  # reports went up since the last Update
         self._sent = -1  # message id of the last report
         self._alive = -1  # when the platform last took our registration for alive, clock ms; -1: before power-on
@@ -291,7 +289,7 @@ class Session:
 
     def _is_warm(self) -> bool:
         """The platform's answer will find us: it was heard just now, or has been seen to answer to where we are."""
-        return self.clock.now() - self._heard < _NAT_IDLE or self.shortcuts.worth(DIRECT)
+        return self.clock.now() - self._heard < s.NAT_IDLE or self.shortcuts.worth(DIRECT)
 
     def _unchanged(self) -> bool:
         return self._wanted() == self._lifetime and self._bound == self._device.binding

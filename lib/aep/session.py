@@ -23,6 +23,8 @@ from link.fault import BACK_OFF, RETRY, WAIT, Fault
 
 ACKNOWLEDGED = const(1)
 HANDED_OVER = const(2)
+# ms without a datagram after which the way back to us is taken for closed, as a vendor's SDK does (ctwing.md §2.7)
+NAT_IDLE = const(30000)
 
 KEPT = const(1)
 MALFORMED = const(2)

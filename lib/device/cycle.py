@@ -13,7 +13,7 @@ import ujson
 from micropython import const
 
 from aep import lwm2m
-from aep.session import ACKNOWLEDGED
+from aep.session import ACKNOWLEDGED, NAT_IDLE
 from device import events, orders, rest, start, uplink
 from link import attach
 from link.entropy import random_bytes
@@ -67,8 +67,6 @@ BACK_OFF, put off: SLEEP
 """
 
 _LISTEN_LIMIT = const(10000)  # ms: the longest a learned window grows; estimate
-# ms without a datagram after which the way back to us is taken for closed, as a vendor's SDK does (ctwing.md §2.7)
-_NAT_IDLE = const(30000)
 _TALK_LIMIT = const(600000)  # ms: a platform that goes on sending is heard again at the next wake; estimate
 _FUTURE = const(172800)  # s: what is put off for longer was put off by a clock that was wrong
 
@@ -211,7 +209,7 @@ class Cycle(start.Wake):
         batch, payload, sure = uplink.batch(self)
         if not batch:
             return "empty"
-        if self.clock.now() - self.heard > _NAT_IDLE:
+        if self.clock.now() - self.heard > NAT_IDLE:
             return "unheard of"
         acknowledged = self.session.send(payload, self.until, sure) == ACKNOWLEDGED
         if acknowledged or self.answered:  # without confirmation, an answer in this wake must do

@@ -34,6 +34,12 @@ class World:
         device = aep.create_device(number, name="meter 1", imei=IMEI, imsi=IMSI)
         return device, await self.wire(await aep.start())
 
+    async def registered(self, aep: Aep, **product: Any) -> tuple[str, Wire, bytes]:
+        """The same, registered and observed, and the token of that observation."""
+        device, wire = await self.device(aep, **product)
+        await wire.register()
+        return device, wire, await wire.observed()
+
     def run(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return self.loop.run_until_complete(work())
 

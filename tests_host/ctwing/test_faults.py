@@ -21,12 +21,6 @@ def drain(wire):
         wire.came.get_nowait()
 
 
-async def registered(world, aep, **product):
-    device, wire = await world.device(aep, **product)
-    await wire.register()
-    return device, wire, await wire.observed()
-
-
 def stored(aep, device):
     return [(uplink.payload, uplink.acknowledged) for uplink in aep.uplinks(device)]
 
@@ -105,7 +99,7 @@ def test_every_switch_has_a_name_a_text_and_a_default_that_it_takes(world):
 def test_silence_has_no_effect_and_ends_with_a_retransmission(world, switch, message):
     async def work():
         aep = world.aep()
-        device, wire, _ = await registered(world, aep)
+        device, wire, _ = await world.registered(aep)
         before = len(aep.registrations(device)), aep.registrations(device)[-1].updated
         aep.fault(switch, device, strikes=2)
         await asyncio.sleep(300)
@@ -123,7 +117,7 @@ def test_silence_has_no_effect_and_ends_with_a_retransmission(world, switch, mes
 def test_a_refused_update_changes_nothing(world, code):
     async def work():
         aep = world.aep()
-        device, wire, _ = await registered(world, aep)
+        device, wire, _ = await world.registered(aep)
         aep.command(device, "waits")
         aep.fault("refuse-update", device, strikes=1, value=code)
         assert code_of(await wire.ask(on_session(5, 2))) == code
@@ -172,7 +166,7 @@ def test_an_update_without_lifetime_keeps_the_cut_one(world):
 def test_a_dropped_ack_leaves_the_report_stored_and_the_retransmission_is_acknowledged(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault("drop-ack", device, strikes=2)
         for _ in range(2):
             wire.send(notification(7, token, b"x"))
@@ -187,7 +181,7 @@ def test_a_dropped_ack_leaves_the_report_stored_and_the_retransmission_is_acknow
 def test_a_dropped_report_is_stored_when_it_comes_again(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault("drop-report", device, strikes=1)
         wire.send(notification(7, token, b"x"))
         assert await wire.silent() and stored(aep, device) == []
@@ -200,7 +194,7 @@ def test_a_dropped_report_is_stored_when_it_comes_again(world):
 def test_a_report_is_reset_every_time_it_comes(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault("reset-report", device, strikes=1)
         assert (await wire.notify(7, token))[0] == RST == (await wire.notify(7, token))[0]
         assert (await wire.notify(8, token))[0] == ACK and len(aep.uplinks(device)) == 1
@@ -229,7 +223,7 @@ def test_a_report_that_overtakes_the_answer_to_its_observe_is_a_report(world, sw
 def test_a_report_from_a_new_address_is_reset_or_ignored_until_an_update(world, switch, answers):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault(switch, device)
         moved = await world.wire(wire.platform)
         moved.send(notification(7, token, b"x"))
@@ -245,7 +239,7 @@ def test_a_report_from_a_new_address_is_reset_or_ignored_until_an_update(world, 
 def test_a_retransmission_from_a_new_port_is_stored_once_and_the_device_is_answered_there(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.command(device, "open")
         aep.fault("drop-ack", device, strikes=1)
         wire.send(notification(7, token, b"x"))
@@ -265,7 +259,7 @@ def test_a_retransmission_from_a_new_port_is_stored_once_and_the_device_is_answe
 def test_a_forgotten_session_is_404_to_an_update_and_rst_to_a_report(world, switch):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         await wire.notify(6, token, b"x")
         aep.fault(switch, device)
         assert (await wire.notify(7, token))[0] == RST
@@ -279,7 +273,7 @@ def test_a_forgotten_session_is_404_to_an_update_and_rst_to_a_report(world, swit
 def test_a_restart_forgets_every_session_and_what_it_had_acknowledged(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         await wire.notify(6, token)
         other = aep.create_device(aep.device(device).product, name="other", imei=OTHER)
         await (await world.wire(wire.platform)).register(1, OTHER)
@@ -293,7 +287,7 @@ def test_a_restart_forgets_every_session_and_what_it_had_acknowledged(world):
 def test_a_forgotten_observation_leaves_the_registration(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault("forget-observation", device)
         assert (await wire.notify(7, token))[0] == RST
         assert code_of(await wire.ask(on_session(8, 2))) == "2.04"
@@ -304,7 +298,7 @@ def test_a_forgotten_observation_leaves_the_registration(world):
 def test_another_token_takes_the_place_of_the_first_once_it_is_observed(world):
     async def work():
         aep = world.aep()
-        device, wire, old = await registered(world, aep)
+        device, wire, old = await world.registered(aep)
         aep.fault("re-observe", device, strikes=1)
         assert (await wire.notify(7, old))[0] == ACK
         observe = await wire.receive()
@@ -376,7 +370,7 @@ def test_every_request_comes_twice_with_one_mid(world):
 def test_an_answered_command_comes_again_with_another_mid_and_token_and_stays_delivered(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.command(device, "open")
         aep.fault("repeat-commands", device, strikes=1)
         await wire.notify(7, token)
@@ -395,7 +389,7 @@ def test_an_answered_command_comes_again_with_another_mid_and_token_and_stays_de
 def test_cached_commands_come_at_once(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         for text in ("one", "two", "three"):
             aep.command(device, text)
         aep.fault("burst-commands", device)
@@ -413,7 +407,7 @@ def test_cached_commands_come_at_once(world):
 def test_commands_come_non_and_are_not_sent_again(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.command(device, "one")
         aep.fault("non-writes", device)
         await wire.notify(7, token)
@@ -430,7 +424,7 @@ def test_commands_come_non_and_are_not_sent_again(world):
 def test_a_flood_is_so_many_requests_and_no_answer_is_waited_for(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault("flood", device, strikes=1, value=120)
         await wire.notify(7, token)
         await asyncio.sleep(100)
@@ -448,7 +442,7 @@ def test_garbage_is_bytes_of_chance_the_same_for_a_seed(world):
         found = []
         for _ in range(2):
             aep = world.aep()
-            device, wire, token = await registered(world, aep)
+            device, wire, token = await world.registered(aep)
             aep.fault("garbage", device, strikes=1, value=30)
             await wire.notify(7, token)
             await asyncio.sleep(1)
@@ -461,7 +455,7 @@ def test_garbage_is_bytes_of_chance_the_same_for_a_seed(world):
 def test_a_ping_is_an_empty_con(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault("ping", device, strikes=1)
         await wire.notify(7, token)
         ping = await wire.receive()
@@ -475,7 +469,7 @@ def test_a_ping_is_an_empty_con(world):
 def test_one_request_of_every_kind_follows_each_after_the_answer(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault("every-request", device, strikes=1)
         await wire.notify(7, token)
         methods = []
@@ -495,7 +489,7 @@ def test_one_request_of_every_kind_follows_each_after_the_answer(world):
 def test_answers_come_late_and_the_same_to_every_retransmission(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.fault("delay-answers", device, value=2)
         wire.send(notification(7, token, b"x"))
         wire.send(notification(7, token, b"x"))
@@ -526,7 +520,7 @@ def test_register_gets_an_empty_ack_and_then_its_answer_until_that_is_acknowledg
 def test_a_device_that_is_created_again_has_a_new_id_and_must_register(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await registered(world, aep)
+        device, wire, token = await world.registered(aep)
         await wire.notify(6, token, b"x")
         again = aep.recreate(device)
         assert again != device and (await wire.notify(7, token))[0] == RST

@@ -9,12 +9,6 @@ from tests_host.ctwing.raw_device import answer, mid_of, notification, on_sessio
 CHANGED = 0x44
 
 
-async def resumed(world, aep, **product):
-    device, wire = await world.device(aep, **product)
-    await wire.register()
-    return device, wire, await wire.observed()
-
-
 def states(aep, device):
     return [(command.status, command.result) for command in aep.commands(device)]
 
@@ -24,7 +18,7 @@ def states(aep, device):
 def test_cached_commands_go_in_order_after_an_uplink_or_update_one_at_a_time(world, power_mode, trigger):
     async def work():
         aep = world.aep()
-        device, wire, token = await resumed(world, aep, power_mode=power_mode)
+        device, wire, token = await world.registered(aep, power_mode=power_mode)
         for text in ("one", "two", "three"):
             aep.command(device, text)
         assert await wire.silent(600)
@@ -61,7 +55,7 @@ def test_a_drx_device_on_line_gets_its_command_at_once(world):
 def test_an_expired_command_is_never_sent(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await resumed(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.command(device, "short", ttl=60)
         aep.command(device, "long", ttl=3600)
         await asyncio.sleep(61)
@@ -95,7 +89,7 @@ def test_ttl_0_goes_at_once_or_fails(world, online, status):
 def test_a_command_of_a_psm_product_waits_for_the_next_uplink_though_one_was_just_flushed(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await resumed(world, aep)
+        device, wire, token = await world.registered(aep)
         await wire.notify(7, token)
         assert await wire.silent()
         aep.command(device, "cached")
@@ -111,7 +105,7 @@ def test_a_command_of_a_psm_product_waits_for_the_next_uplink_though_one_was_jus
 def test_a_command_answered_after_its_ttl_is_delivered(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await resumed(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.command(device, "one", ttl=1)
         await wire.notify(7, token)
         write = await wire.receive()
@@ -127,7 +121,7 @@ def test_a_command_answered_after_its_ttl_is_delivered(world):
 def test_commands_not_cached_fail_when_the_device_leaves(world):
     async def work():
         aep = world.aep()
-        device, wire, _ = await resumed(world, aep)
+        device, wire, _ = await world.registered(aep)
         aep.command(device, "under way", ttl=0)
         aep.command(device, "behind it", ttl=0)
         await wire.receive()
@@ -142,7 +136,7 @@ def test_commands_not_cached_fail_when_the_device_leaves(world):
 def test_a_refused_command_fails_with_the_devices_code_and_the_next_one_goes(world, reply, result):
     async def work():
         aep = world.aep()
-        device, wire, token = await resumed(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.command(device, "one")
         aep.command(device, "two")
         await wire.notify(7, token)
@@ -160,7 +154,7 @@ def test_a_refused_command_fails_with_the_devices_code_and_the_next_one_goes(wor
 def test_a_command_nobody_acknowledges_waits_again_or_ends(world, ttl, after):
     async def work():
         aep = world.aep()
-        device, wire, token = await resumed(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.command(device, "one", ttl=ttl)
         await wire.notify(7, token)
         assert payload_of(await wire.receive()) == b"one"
@@ -181,7 +175,7 @@ def test_a_command_nobody_acknowledges_waits_again_or_ends(world, ttl, after):
 def test_a_command_under_way_when_the_device_registers_anew_goes_again(world):
     async def work():
         aep = world.aep()
-        device, wire, token = await resumed(world, aep)
+        device, wire, token = await world.registered(aep)
         aep.command(device, "one")
         await wire.notify(7, token)
         late = await wire.receive()
@@ -200,7 +194,7 @@ def test_two_platforms_of_one_seed_say_the_same_bytes_at_the_same_times(world):
         traces = []
         for _ in range(2):
             aep, start = world.aep(seed=7, token_length=None), world.loop.time()
-            device, wire, token = await resumed(world, aep)
+            device, wire, token = await world.registered(aep)
             aep.command(device, "one")
             await wire.notify(7, token)
             await asyncio.sleep(100)

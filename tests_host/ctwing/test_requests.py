@@ -13,9 +13,7 @@ TLV = b"\xc2\x2d\x16"  # Content-Format 11542
 
 async def resumed(world, **product):
     aep = world.aep()
-    device, wire = await world.device(aep, **product)
-    await wire.register()
-    return aep, device, wire, await wire.observed()
+    return aep, *await world.registered(aep, **product)
 
 
 def last(aep, device):

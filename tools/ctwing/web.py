@@ -254,14 +254,14 @@ async def post_again(request: web.Request) -> web.Response:
     return web.json_response({"id": request.app[AEP].recreate(_device(request).id)}, status=201)
 
 
-async def get_uplinks(request: web.Request) -> web.Response:
-    rows = request.app[AEP].store.newest(Uplink, _device(request).id, **_window(request))
-    return web.json_response([uplink_shown(row) for row in rows])
+def _newest(table: type, shown: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler that gives a device's newest rows of one table."""
 
+    async def get(request: web.Request) -> web.Response:
+        rows = request.app[AEP].store.newest(table, _device(request).id, **_window(request))
+        return web.json_response([shown(row) for row in rows])
 
-async def get_commands(request: web.Request) -> web.Response:
-    rows = request.app[AEP].store.newest(Command, _device(request).id, **_window(request))
-    return web.json_response([command_shown(row) for row in rows])
+    return get
 
 
 async def post_command(request: web.Request) -> web.Response:
@@ -269,11 +269,6 @@ async def post_command(request: web.Request) -> web.Response:
     values = await _body(request, NEW_COMMAND)
     number = request.app[AEP].command(device, values["content"], data_type=values["type"], ttl=values["ttl"])
     return web.json_response({"id": number}, status=201)
-
-
-async def get_requests(request: web.Request) -> web.Response:
-    rows = request.app[AEP].store.newest(Request, _device(request).id, **_window(request))
-    return web.json_response([request_shown(row) for row in rows])
 
 
 async def post_request(request: web.Request) -> web.Response:
@@ -288,11 +283,6 @@ async def post_request(request: web.Request) -> web.Response:
     number = request.app[AEP].ask(device, values["kind"], values["path"], payload, content_format=values["format"],
                                   query=values["query"], accept=values["accept"], ttl=values["ttl"])
     return web.json_response({"id": number}, status=201)
-
-
-async def get_notifications(request: web.Request) -> web.Response:
-    rows = request.app[AEP].store.newest(Notification, _device(request).id, **_window(request))
-    return web.json_response([notification_shown(row) for row in rows])
 
 
 async def get_trace(request: web.Request) -> web.Response:
@@ -341,12 +331,12 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/api/devices", post_device),
     ("GET", "/api/devices/{device}", get_device),
     ("POST", "/api/devices/{device}/again", post_again),
-    ("GET", "/api/devices/{device}/uplinks", get_uplinks),
-    ("GET", "/api/devices/{device}/commands", get_commands),
+    ("GET", "/api/devices/{device}/uplinks", _newest(Uplink, uplink_shown)),
+    ("GET", "/api/devices/{device}/commands", _newest(Command, command_shown)),
     ("POST", "/api/devices/{device}/commands", post_command),
-    ("GET", "/api/devices/{device}/requests", get_requests),
+    ("GET", "/api/devices/{device}/requests", _newest(Request, request_shown)),
     ("POST", "/api/devices/{device}/requests", post_request),
-    ("GET", "/api/devices/{device}/notifications", get_notifications),
+    ("GET", "/api/devices/{device}/notifications", _newest(Notification, notification_shown)),
     ("GET", "/api/trace", get_trace),
     ("GET", "/api/trace.pcap", get_pcap),
     ("GET", "/api/faults", get_faults),
