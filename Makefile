@@ -73,5 +73,5 @@ $(READY): pyproject.toml tools/constraints.txt tools/dialect/typings.txt
 $(OLD_VM): Makefile
 	@echo "setting up MicroPython 1.10 (npm micropython@1.1.8)" >&2
 	@mkdir -p build/oldvm
-	@npm install --silent --no-audit --no-fund --legacy-peer-deps --prefix build/oldvm micropython@1.1.8 >&2
+	@npm install --loglevel=error --no-audit --no-fund --legacy-peer-deps --prefix build/oldvm micropython@1.1.8 >&2
 	@touch $@
