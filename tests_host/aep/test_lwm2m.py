@@ -752,6 +752,36 @@ def test_an_observer_is_told_a_state_that_changed_once():
         del TEXTS[3, 11]
 
 
+def told_in(accept):
+    """Content-Format of what an observer of 3/0/16 is told, by a session that was saved after it had asked with
+    `accept`."""
+    platform = fake.Platform()
+    made = opened(platform)
+    TEXTS[3, 16] = "U"
+    options = [(m.OBSERVE, b"")] + m.path_options(m.URI_PATH, "3/0/16") + accept
+    platform.later(0, m.Message(m.CON, m.GET, 7000, b"bin", options))
+    try:
+        made.receive(platform.time + 1000)
+        assert not made.due(SETTINGS)
+        made = session(platform, made.saved())
+        made.open(platform.time + MINUTE)
+        TEXTS[3, 16] = "UQ"
+        made.device.changes = 1
+        assert made.due(SETTINGS)
+        made.settle(platform.time + MINUTE, SETTINGS)
+    finally:
+        del TEXTS[3, 16]
+    told = m.decode(platform.sent[-1][1])
+    assert told.token == b"bin"
+    return told.uint(m.CONTENT_FORMAT)
+
+
+def test_an_observer_is_told_in_the_format_asked_for_and_a_wake_later_too():
+    # RFC 7641 §4.2
+    assert told_in([(m.ACCEPT, m.uint(m.TLV))]) == m.TLV
+    assert told_in([]) == m.TEXT
+
+
 def test_a_longest_period_that_the_server_wrote_into_object_1_makes_due_what_has_not_changed():
     platform, made = watched()
     made.device.server = {"pmax": 600}

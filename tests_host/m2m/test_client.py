@@ -409,6 +409,16 @@ def test_a_notification_longer_than_a_block_is_its_first_block_and_a_report_is_w
     assert message.uint(block.BLOCK2) is None and message.payload == bytes(1024)
 
 
+def test_an_observes_format_is_kept_until_it_asks_for_another_or_none():
+    # RFC 7641 §4.2; AEP's on 19/0/0 asks for opaque, which is all there is
+    rig = observed()
+    for mid, accept, kept in ((1, m.TLV, {"3/0/0": m.TLV}), (2, m.TEXT, {"3/0/0": m.TEXT}), (3, None, {})):
+        options = [(m.OBSERVE, b"")] + ([] if accept is None else [(m.ACCEPT, m.uint(accept))])
+        event, answer = rig.ask(m.GET, "3/0/0", options, mid=mid)
+        assert event == (c.OBSERVED, "3/0/0") and answer.uint(m.CONTENT_FORMAT) == (accept or m.TEXT)
+        assert rig.client.forms == kept
+
+
 def test_an_observe_refused_leaves_no_token():
     rig = registered()
     event, answer = rig.ask(m.GET, "3/0", [(m.OBSERVE, b""), (m.ACCEPT, m.uint(11543))])
