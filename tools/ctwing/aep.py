@@ -9,6 +9,7 @@ import re
 from tools.ctwing import store as db
 from tools.ctwing.checks import (
     ADVISED_SIZE,
+    ENCRYPTIONS,
     ENDPOINTS,
     POWER_MODES,
     PROTOCOLS,
@@ -18,9 +19,11 @@ from tools.ctwing.checks import (
     among,
     checked,
     content_of,
+    key_of,
     whole,
 )
 from tools.ctwing.draws import Draws
+from tools.ctwing.dtls import DtlsFront
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
 from tools.ctwing.store import (
@@ -55,6 +58,7 @@ class Aep:
         self.store = store if store is not None else Store()
         self.draws = Draws(seed)
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
+        self.secured = self.front.secured = DtlsFront(self.front)
         self.store.forget_sessions(loop.time(), "platform started")
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         for command in self.store.commands(status=db.SAVED):
@@ -71,6 +75,7 @@ class Aep:
         power_mode: str = "PSM",
         auto_observe: bool = True,
         transparent: bool = True,
+        encryption: str = "plain",
     ) -> int:
         """Returns the product id."""
         if not name.strip():
@@ -78,16 +83,17 @@ class Aep:
         among("protocol", protocol, PROTOCOLS)
         among("endpoint format", endpoint_format, ENDPOINTS)
         among("power mode", power_mode, POWER_MODES)
+        among("encryption", encryption, ENCRYPTIONS)
         number = self.draws.product_id()
         while self.store.product(number) is not None:
             number = self.draws.product_id()
         self.store.add_product(Product(number, name, protocol, endpoint_format, power_mode, auto_observe, transparent,
-                                       self.loop.time()))
+                                       self.loop.time(), encryption))
         return number
 
-    def create_device(self, product: int, *, name: str, imei: str, imsi: str = "") -> str:
+    def create_device(self, product: int, *, name: str, imei: str, imsi: str = "", psk: str = "") -> str:
         """Returns the device id. An IMEI is unique over the whole platform: a device that has it already is cancelled
-        where it was (ctwing.md §2.1)."""
+        where it was (ctwing.md §2.1). `psk` is for a DTLS product, which draws one where none is given."""
         kind = self.store.product(product)
         if kind is None:
             raise Unknown(f"there is no product {product}")
@@ -99,6 +105,12 @@ class Aep:
             raise AepError(f"IMSI {imsi!r} is not up to 15 digits")
         if "{imsi}" in ENDPOINTS[kind.endpoint_format] and not imsi:
             raise AepError(f"endpoint format {kind.endpoint_format} of this product needs the device's IMSI")
+        if psk and kind.encryption == "plain":
+            raise AepError(f"product {product} is plain, its devices have no PSK")
+        if psk:
+            key_of(psk)
+        elif kind.encryption == "dtls":
+            psk = self.draws.psk()
         former = self.store.device_by("imei", imei)
         if former is not None:
             self._cancel(former)
@@ -107,7 +119,7 @@ class Aep:
             identity = self.draws.device_id()
         endpoint = ENDPOINTS[kind.endpoint_format].format(imei=imei, imsi=imsi)
         self.store.add_device(Device(identity, product, name, imei, imsi, endpoint, db.REGISTERED, self.loop.time(),
-                                     None, False))
+                                     None, False, psk))
         return identity
 
     def _cancel(self, device: Device) -> None:
@@ -251,9 +263,16 @@ class Aep:
 
     def _strike(self, switch: Switch, device: str | None) -> None:
         self.front.faults.struck(switch, device)
+        if switch.name == "close-dtls":
+            self.secured.say_goodbye(device)
+            return
+        if switch.name == "forget-dtls":
+            self.secured.forget(device)
+            return
         if switch.name == "restart":
             device = None
             self.front.forget_messages()
+            self.secured.forget(None)
         for struck in [device] if device is not None else [known.id for known in self.store.devices()]:
             if switch.name == "forget-observation":
                 self.front.forget(struck)
@@ -263,7 +282,8 @@ class Aep:
     def recreate(self, device: str) -> str:
         """Deletes a device and adds it again under its product, as the guide's FAQ advises; returns its new id."""
         former = self.device(device)
-        return self.create_device(former.product, name=former.name, imei=former.imei, imsi=former.imsi)
+        return self.create_device(former.product, name=former.name, imei=former.imei, imsi=former.imsi,
+                                  psk=former.psk)
 
     # service
 
@@ -273,6 +293,15 @@ class Aep:
         name = transport.get_extra_info("sockname")
         return name[0], name[1]
 
+    async def start_dtls(self, host: str = "127.0.0.1", port: int = 0, engine: str | None = None) -> tuple[str, int]:
+        """Opens the DTLS front with this engine (dtls_engines.py); returns the address it listens on."""
+        name = self.secured.use(engine)
+        if engine is None and name == "own":
+            self.events.emit("aep", "dtls-engine", "DTLS by our own server: this Python has no python-mbedtls")
+        transport, _ = await self.loop.create_datagram_endpoint(lambda: self.secured, local_addr=(host, port))
+        found = transport.get_extra_info("sockname")
+        return found[0], found[1]
+
     def stop(self) -> None:
         """Closes the front and forgets every session, as a platform that goes down; the store can still be read."""
         for device in self.store.devices():
@@ -281,3 +310,4 @@ class Aep:
             timer.cancel()
         self._expiries.clear()
         self.front.close()
+        self.secured.close()

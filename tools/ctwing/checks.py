@@ -14,6 +14,9 @@ ENDPOINTS = {  # ctwing.md §1.4
     "urn:imei-imsi": "urn:imei-imsi:{imei}-{imsi}",
 }
 POWER_MODES = ("PSM", "DRX", "eDRX")
+ENCRYPTIONS = ("plain", "dtls")  # ctwing.md §1.2: NB modules do these two
+PSK_TEXT = re.compile(r"[A-Za-z0-9]{16}")  # ctwing.md §2.7
+PSK_HEX = re.compile(r"([0-9A-Fa-f]{2}){9,32}")  # longer than the text, so that none is both; SDKs take 32 bytes (§2.5)
 DATA_TYPES = ("string", "hex", "json")
 TTL_LIMIT = 864_000  # seconds, ctwing.md §6.2
 PATH = re.compile(r"(/\d{1,5}){1,4}")  # object, instance, resource, resource instance
@@ -39,6 +42,15 @@ class Unknown(AepError):
 def among(name: str, value: str, choices: Collection[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise AepError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}")
+
+
+def key_of(psk: str) -> bytes:
+    """The key bytes of a PSK: 16 letters and digits are text, more are hex (ctwing.md §1.5). Raises AepError."""
+    if isinstance(psk, str) and PSK_TEXT.fullmatch(psk):
+        return psk.encode()
+    if isinstance(psk, str) and PSK_HEX.fullmatch(psk):
+        return bytes.fromhex(psk)
+    raise AepError("a PSK is 16 letters and digits, or 18 to 64 hex digits")
 
 
 def content_of(content: str | bytes, data_type: str) -> bytes:

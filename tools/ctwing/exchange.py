@@ -176,6 +176,14 @@ class MessageLayer(asyncio.DatagramProtocol):
         """How often a datagram of ours goes out: 0 is lost on the way, 2 is doubled."""
         return 1
 
+    def theirs(self, token: bytes, address: Address) -> bool:
+        """Whether who speaks from this address may use this token; a stranger's token is unknown."""
+        return True
+
+    def way(self, address: Address) -> Any:
+        """What sends to this address; None where nothing does any more."""
+        return self._transport
+
     # out
 
     def connection_made(self, transport: Any) -> None:
@@ -198,11 +206,13 @@ class MessageLayer(asyncio.DatagramProtocol):
         self._seen.clear()
 
     def _send(self, raw: bytes, address: Address) -> None:
-        if self._transport is None:
+        way = self.way(address)
+        if way is None:
+            self.counters["unsent"] += 1
             return
         self.counters["sent"] += 1
         self.recorded("down", address, raw)
-        self._transport.sendto(raw, address)
+        way.sendto(raw, address)
 
     def ask(
         self, request: Message, address: Address, timeout: float, what: Any, *, confirmable: bool = True
@@ -319,7 +329,7 @@ class MessageLayer(asyncio.DatagramProtocol):
         if message.code.is_request():
             return self._respond(message, address)
         after = None
-        if not unknown_critical(message):
+        if not unknown_critical(message) and self.theirs(message.token, address):
             exchange = self._by_token.get(message.token)
             if exchange is not None:
                 self.cancel(exchange)

@@ -61,7 +61,8 @@ def _none(value: Any) -> None:
 
 @dataclass(frozen=True)
 class Switch:
-    """`argument` names the argument that it takes, "" none; `default` is used where none is given."""
+    """`argument` names the argument that it takes, "" none; `default` is used where none is given. `everyone`: it
+    strikes before the platform knows which device speaks, so it is always for all."""
 
     name: str
     text: str
@@ -69,6 +70,7 @@ class Switch:
     argument: str = ""
     default: Any = None
     check: Callable[[Any], Any] = _none
+    everyone: bool = False
 
 
 TABLE: tuple[Switch, ...] = (
@@ -104,6 +106,18 @@ TABLE: tuple[Switch, ...] = (
            check=_count),
     Switch("every-request", "one request of every kind a server may send", when=HEARD),
     Switch("ping", "a CoAP ping", when=HEARD),
+    # of DTLS
+    Switch("silent-handshake", "a ClientHello is not answered", everyone=True),
+    Switch("wrong-psk", "the platform has another PSK for the device"),
+    Switch("lost-finished", "the flight with the platform's Finished is lost on the way"),
+    Switch("forget-dtls", "DTLS sessions are forgotten, registration and tokens are not; the device is not told",
+           when=NOW),
+    Switch("close-dtls", "DTLS sessions are ended with close_notify", when=NOW),
+    Switch("alert-unknown-session", "a record of an unknown DTLS session gets a fatal alert, not silence",
+           everyone=True),
+    Switch("reset-new-session", "a report by another DTLS session than the device was last heard in is answered with "
+           "RST"),
+    Switch("ignore-new-session", "a report by another DTLS session than the device was last heard in is ignored"),
     # of all answers
     Switch("delay-answers", "answers come late", argument="seconds", default=3.0, check=_seconds),
     Switch("separate-answers", "Register and Update get an empty ACK, then their answer as a message of its own"),
@@ -142,6 +156,7 @@ class Faults:
         if strikes is not None and (isinstance(strikes, bool) or not isinstance(strikes, int)
                                     or not 0 < strikes <= STRIKES_LIMIT):
             raise BadSwitch(f"{strikes!r} is not a number of strikes, 1…{STRIKES_LIMIT}")
+        device = None if switch.everyone else device
         armed = Armed(switch, device, strikes, switch.check(switch.default if value is None else value))
         if switch.when != NOW:
             self._armed[name, device] = armed
@@ -150,7 +165,8 @@ class Faults:
 
     def clear(self, name: str, device: str | None = None) -> bool:
         """Switches off; whether it was on. What is set for every device and what for one are switched apart."""
-        armed = self._armed.pop((switch_named(name).name, device), None)
+        switch = switch_named(name)
+        armed = self._armed.pop((name, None if switch.everyone else device), None)
         if armed is None:
             return False
         self._emit(f"{name} is off{_for(device)}, it struck {armed.struck} times", armed, "off")

@@ -1,11 +1,13 @@
 """The platform's LwM2M front: who may register, update and deregister, and what a registration is.
 
-It answers as ctwing.md §2 documents AEP; where a source is silent the comment says so. No DTLS, no bootstrap.
+It answers as ctwing.md §2 documents AEP; where a source is silent the comment says so. DTLS is before it, in dtls.py;
+no bootstrap.
 """
 
 import asyncio
 from collections import deque
 from functools import partial
+from typing import Any
 
 from aiocoap import ACK, CON, NON, Message
 from aiocoap.numbers.codes import Code
@@ -21,7 +23,9 @@ from tools.ctwing.session import (
     LONG_LIFETIME,
     VERSION,
     Refused,
+    Secured,
     Session,
+    another_session,
     binding_of,
     lifetime_of,
     objects_of,
@@ -41,9 +45,19 @@ class Lwm2mFront(Requests):
         self, loop: asyncio.AbstractEventLoop, events: Events, store: db.Store, draws: Draws, token_length: int | None
     ) -> None:
         super().__init__(loop, events, store, draws, token_length)
+        self.secured: Any = None  # what sends by DTLS (dtls.py), where there is such a front
         self._addresses: dict[Address, str] = {}  # which device was last heard where: for the trace only
 
     # hooks of the message layer
+
+    def way(self, address: Address) -> Any:
+        if not isinstance(address, Secured):
+            return super().way(address)
+        return self.secured if self.secured is not None and self.secured.knows(address) else None
+
+    def theirs(self, token: bytes, address: Address) -> bool:
+        session = self._session_of(token)
+        return session is None or not self._barred(session.device, address)
 
     def recorded(self, direction: str, address: Address, raw: bytes) -> int:
         return self.store.add_trace(
@@ -64,7 +78,7 @@ class Lwm2mFront(Requests):
                 if method == Code.POST:
                     return self._update(request, path[1], address)
                 if method == Code.DELETE:
-                    return self._deregister(request, path[1])
+                    return self._deregister(request, path[1], address)
                 raise Refused(Code.METHOD_NOT_ALLOWED, "only POST updates and DELETE deregisters")
             raise Refused(Code.NOT_FOUND, f"there is no /{'/'.join(path)[:60]}")
         except Refused as refusal:
@@ -87,8 +101,9 @@ class Lwm2mFront(Requests):
     def ignored(self, message: Message, address: Address) -> bool:
         device, path = self._sender(message), message.opt.uri_path
         if self._reports(message):
-            moved = address != self._sessions[device].address
-            return bool((moved and self.faults.take("ignore-new-address", device))
+            known = self._sessions[device].address
+            return bool((address != known and self.faults.take("ignore-new-address", device))
+                        or (another_session(known, address) and self.faults.take("ignore-new-session", device))
                         or self.faults.take("drop-report", device))
         if message.code != Code.POST or path[:1] != ("rd",) or len(path) > 2:
             return False
@@ -121,7 +136,7 @@ class Lwm2mFront(Requests):
             raise Refused(Code.PRECONDITION_FAILED, f"lwm2m={query.get('lwm2m', '')[:20]!r}: only {VERSION} is served")
         if request.opt.content_format not in (None, LINK_FORMAT):
             raise Refused(Code.UNSUPPORTED_CONTENT_FORMAT, "the object list is link-format (40)")
-        device = self._admitted(endpoint)
+        device = self._admitted(endpoint, address)
         self.end(device.id, "registered anew", online=True)
         session = self._open(device, address, lifetime, binding, request.payload)
         self._expires_in(session, kept)
@@ -135,10 +150,24 @@ class Lwm2mFront(Requests):
         self._soon(session, float(late or PAUSE))
         return self._reply(request, session, Code.CREATED, ("rd", endpoint))
 
-    def _admitted(self, endpoint: str) -> db.Device:
+    def _barred(self, device: db.Device, address: Address) -> str:
+        """Why this device is not who speaks from there, "" where it may be: one with a PSK speaks by DTLS, as itself;
+        what AEP answers to others is unknown."""
+        product = self.store.product(device.product)
+        encrypted = product is not None and product.encryption == "dtls"
+        if encrypted != isinstance(address, Secured):
+            return f"its product is {'DTLS: use port 5684' if encrypted else 'plain: use port 5683'}"
+        if isinstance(address, Secured) and address.identity != device.imei:
+            return f"the PSK identity is {address.identity}"
+        return ""
+
+    def _admitted(self, endpoint: str, address: Address) -> db.Device:
         """The device that registers under this endpoint; 4.03 where there is none (ctwing.md §8)."""
         device = self.store.device_by("endpoint", endpoint)
         if device is not None:
+            barred = self._barred(device, address)
+            if barred:
+                raise Refused(Code.FORBIDDEN, f"{endpoint}: {barred}")
             return device
         imei = endpoint.removeprefix("urn:").removeprefix("imei-imsi:").removeprefix("imei:").split("-")[0]
         known = self.store.device_by("imei", imei)
@@ -191,7 +220,7 @@ class Lwm2mFront(Requests):
 
     def _update(self, request: Message, endpoint: str, address: Address) -> Message:
         self._on_purpose("refuse-update", self._sender(request))
-        session = self._session_at(endpoint)
+        session = self._session_at(endpoint, address)
         query = parameters(request)
         lifetime, kept = (
             self._lifetime(session.device.id, query) if "lt" in query else (session.lifetime, session.kept)
@@ -209,17 +238,20 @@ class Lwm2mFront(Requests):
         self._soon(session)
         return self._reply(request, session, Code.CHANGED)
 
-    def _deregister(self, request: Message, endpoint: str) -> Message:
-        session = self._session_at(endpoint)
+    def _deregister(self, request: Message, endpoint: str, address: Address) -> Message:
+        session = self._session_at(endpoint, address)
         self._emit("deregister", f"{endpoint} deregisters", device=session.device.id, endpoint=endpoint)
         self.end(session.device.id, "deregistered")
         return self._reply(request, session, Code.DELETED)
 
-    def _session_at(self, endpoint: str) -> Session:
+    def _session_at(self, endpoint: str, address: Address) -> Session:
         device = self.store.device_by("endpoint", endpoint)
         session = self._sessions.get(device.id) if device else None
         if session is None:
             raise Refused(Code.NOT_FOUND, f"rd/{endpoint[:60]}: no registration, or its lifetime is over")
+        barred = self._barred(session.device, address)
+        if barred:
+            raise Refused(Code.FORBIDDEN, f"rd/{endpoint[:60]}: {barred}")
         return session
 
     def _reply(self, request: Message, session: Session, code: Code, location: tuple[str, ...] = ()) -> Message:

@@ -15,7 +15,7 @@ from tools.ctwing import store as db
 from tools.ctwing.draws import Draws
 from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, nothing
 from tools.ctwing.faults import Faults
-from tools.ctwing.session import Session, peer_name
+from tools.ctwing.session import Session, another_session, peer_name
 from tools.ctwing.tlv import readable
 from tools.ctwing.transfer import DATA_DOWN, DATA_UP, OPAQUE, PLAN, Broken, Step, Transfer
 from tools.world.events import Events
@@ -113,6 +113,9 @@ class Requests(MessageLayer):
             return "a report is reset"
         if path == DATA_UP and address != session.address and self.faults.take("reset-new-address", device):
             return f"the device reports from {peer_name(address)} without an Update"
+        anew = path == DATA_UP and another_session(address, session.address)
+        if anew and self.faults.take("reset-new-session", device):
+            return "the device reports by a new DTLS session without an Update"
         return ""
 
     def repeated(self, message: Message, address: Address) -> None:

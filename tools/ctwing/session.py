@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aiocoap import Message
 from aiocoap.numbers.codes import Code
@@ -22,6 +23,16 @@ BINDINGS = ("U", "UQ", "S", "SQ", "US", "UQS")  # LwM2M 1.0 §5.3.1.1; AEP uses 
 KNOWN = ("ep", "lt", "lwm2m", "b")
 ENDPOINT = re.compile(r"[A-Za-z0-9:+._-]{1,128}")
 _OBJECTS = re.compile(r"<\s*/?(\d+(?:/\d+)?)/?\s*>")  # lenient: a load tool sends <3/0> without the slash, §2.1
+
+
+class Secured(NamedTuple):
+    """An Address of the message layer for who speaks by DTLS: from where, as whom, and in which of the front's sessions.
+    Another session is another endpoint (RFC 7252 §9.1)."""
+
+    host: str
+    port: int
+    identity: str
+    session: int
 
 
 @dataclass(eq=False)
@@ -56,7 +67,12 @@ class Refused(Exception):
 
 
 def peer_name(address: Address) -> str:
-    return f"{address[0]}:{address[1]}"
+    return f"{address[0]}:{address[1]}" + " DTLS" * isinstance(address, Secured)
+
+
+def another_session(one: Address, other: Address) -> bool:
+    """Whether both are heard by DTLS, but in two sessions of it."""
+    return isinstance(one, Secured) and isinstance(other, Secured) and one.session != other.session
 
 
 def parameters(request: Message) -> dict[str, str]:
