@@ -31,7 +31,7 @@ def sha256_prf(secret, label, seed, length):
 class Client:
     """`cid`: the id asked for in records to us, None: no such extension. `saved`: (session id, master) to resume."""
 
-    def __init__(self, psk=PSK, identity=IDENTITY.encode(), cid=None, saved=(b"", b""), extended=True, seed=1):
+    def __init__(self, psk=PSK, identity=b"868543060974334", cid=None, saved=(b"", b""), extended=True, seed=1):
         self.psk, self.identity, self.cid, self.extended = psk, identity, cid, extended
         self.session_id, self.master = saved
         self.random = random.Random(seed).randbytes(32)
