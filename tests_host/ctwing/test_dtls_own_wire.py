@@ -180,6 +180,16 @@ def test_a_server_that_asks_for_a_cookie_keeps_nothing_and_takes_it_from_one_add
     assert here.receive(answered[:-1] + bytes([answered[-1] ^ 1]))[0] == []
 
 
+def test_a_client_hello_whose_numbers_are_near_their_end_is_dropped():
+    """The server's own numbers follow the client's (RFC 6347 §4.2.1, §4.2.2)."""
+    session, client = engine(Options(cookie=0)).session("a"), Client()
+    client.seq = 0xFFFF
+    assert session.receive(client.hello())[0] == []
+    client.seq = 0
+    good = client.hello()
+    assert session.receive(good[:5] + b"\xff" * 6 + good[11:])[0] == [] and not session.begun
+
+
 def test_a_second_handshake_on_a_live_session_needs_a_cookie():
     for options, restarts in ((Options(), True), (Options(restart=False), False), (Options(cookie=0), False)):
         _, session, client = talk(options)
@@ -319,7 +329,7 @@ def test_bytes_from_anyone_at_every_step_of_a_handshake_do_not_raise():
             def hostile(datagram, receive=receive):
                 for _ in range(3):
                     data = bytearray(datagram)
-                    data[source.randrange(len(data))] ^= 1 << source.randrange(8)
+                    data[source.randrange(len(data))] = source.choice((0, 1, 255, source.randrange(256)))
                     receive(bytes(data[: source.randrange(len(data)) + 1]))
                 return receive(datagram)
 

@@ -202,6 +202,8 @@ class Session:
     def _hello_fragment(self, record: r.Record, fragment: h.Fragment) -> None:
         """A server that asks for cookies keeps nothing before it has seen one: not even fragments."""
         state, options = self._state, self._engine.options
+        if fragment.seq > 1 or record.number >> 32:  # of no honest client, and ours would follow these numbers
+            return
         if fragment.whole:
             body: bytes | None = fragment.body
         elif options.cookie or self.begun:
