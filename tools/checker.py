@@ -201,7 +201,7 @@ def _acknowledgement_arrived(run: Run, truth: Truth, uplink: Uplink) -> bool:
     still make something of it: it stayed on, and its flash took what was to be noted."""
     ack = bytes([0x60, 0x00]) + uplink.mid.to_bytes(2, "big")
     gone = truth.stranded(ack) + truth.resets
-    for datagram in run.network.trace:
+    for datagram in run.trace():
         sent = datagram.t_us / 1e6
         if datagram.direction != "down" or datagram.data != ack or datagram.lost:
             continue

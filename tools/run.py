@@ -22,10 +22,11 @@ from tools.module.profiles import FAMILIES
 from tools.scenario import Hooks, Plan, ScenarioError, play
 from tools.tables import SETTINGS, literal, setting
 from tools.timeline import Timeline, summary
+from tools.wire import write_raw_pcap
 
 Family = enum.Enum("Family", {name: name for name in FAMILIES}, type=str)  # type: ignore[misc]
 Engine = enum.Enum("Engine", {name: name for name in ENGINES}, type=str)  # type: ignore[misc]
-Protocol = enum.Enum("Protocol", {"lwm2m": "lwm2m"}, type=str)
+Protocol = enum.Enum("Protocol", {"lwm2m": "lwm2m", "dtls": "lwm2m-dtls"}, type=str)
 WAKES = 3
 
 
@@ -42,6 +43,8 @@ def run(
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show the table of faults and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")] = False,
     pcap: Annotated[Path | None, typer.Option(help="Write the platform's trace here, for Wireshark.")] = None,
+    raw_pcap: Annotated[Path | None, typer.Option(help="Write every datagram as it was on the wire here: for Wireshark "
+                                                  "with the PSK.")] = None,
     flash: Annotated[Path | None, typer.Option(help="Leave the module's flash here, for `tools logs`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show AT commands and sensors too.")] = False,
 ) -> None:
@@ -53,7 +56,7 @@ def run(
     if list_faults:
         listing.show(out, as_json)
         return
-    for path, option in ((pcap, "--pcap"), (flash, "--flash")):
+    for path, option in ((pcap, "--pcap"), (raw_pcap, "--raw-pcap"), (flash, "--flash")):
         if path is not None:
             _writable(path, option)
     plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
@@ -76,6 +79,9 @@ def run(
     if pcap is not None:
         count = write_pcap(pcap, done.aep.trace())
         out.print(f"{count} datagrams written to {pcap}")
+    if raw_pcap is not None:
+        count = write_raw_pcap(raw_pcap, done.network.trace)
+        out.print(f"{count} datagrams written to {raw_pcap}")
     if flash is not None:
         flash.write_bytes(done.module.flash.image)
         out.print(f"the module's flash written to {flash}")

@@ -57,6 +57,11 @@ LINES: dict[str, Callable[[Event], str]] = {
     "request-failed": lambda e: "request failed: " + e.text,
     "request-expired": lambda e: "request expired: " + e.text,
     "switch": lambda e: "SWITCH " + e.text,
+    "dtls-engine": lambda e: e.text,
+    "dtls-handshake": lambda e: "← " + e.text,
+    "dtls-refused": lambda e: "DTLS refused: " + e.text,
+    "dtls-alert": lambda e: e.text,
+    "dtls-closed": lambda e: e.text,
     "offline": lambda e: e.text,
     "malformed": lambda e: "malformed: " + e.text,
     "reset": lambda e: "RST: " + e.text,
@@ -89,7 +94,8 @@ class Timeline:
 
 
 def _bad(event: Event) -> bool:
-    return event.kind in ("crash", "fault", "rejected", "command-failed", "command-expired", "observe-failed") or (
+    return event.kind in ("crash", "fault", "rejected", "command-failed", "command-expired", "observe-failed",
+                          "dtls-refused", "dtls-alert") or (
         event.kind == "log" and event.text.startswith(("ERROR", "CRITICAL")))
 
 

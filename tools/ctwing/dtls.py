@@ -165,7 +165,7 @@ class DtlsFront(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         wire = Wire(*addr[:2])
         self.counters["received"] += 1
-        if e.client_hello(data) and self.faults.take("silent-handshake", ""):
+        if not data or e.client_hello(data) and self.faults.take("silent-handshake", ""):
             return
         link = self._link(data, wire)
         if link is None:
@@ -201,7 +201,7 @@ class DtlsFront(asyncio.DatagramProtocol):
 
     def _stray(self, data: bytes, wire: Wire) -> None:
         """A record of a session that is not known: nothing is said (RFC 6347 §4.1.2.7), but where a switch wants it."""
-        if data[:1] and data[0] in (e.DATA, e.CID_DATA) and self.faults.take("alert-unknown-session", ""):
+        if data[0] in (e.DATA, e.CID_DATA) and self.faults.take("alert-unknown-session", ""):
             self._send(e.plain_alert(e.BAD_RECORD_MAC), wire)
 
     def _make_room(self) -> None:

@@ -1,5 +1,5 @@
-"""DTLS of the platform by Mbed TLS 2.28 (python-mbedtls): a server that nobody here wrote. It has no connection ids, for
-want of an API.
+"""DTLS of the platform by Mbed TLS 2.28 (python-mbedtls): a server that nobody here wrote. There is no API for
+connection ids.
 
 Its own timers run in real time, the platform's clock may be the world's; they are set so long that they never strike:
 a flight is sent again when the client sends its own again. Cookies live for 60 s of real time.

@@ -26,7 +26,7 @@ _OBJECTS = re.compile(r"<\s*/?(\d+(?:/\d+)?)/?\s*>")  # lenient: a load tool sen
 
 
 class Secured(NamedTuple):
-    """An Address of the message layer for who speaks by DTLS: from where, as whom, and in which of the front's sessions.
+    """An Address of the message layer for who speaks by DTLS: from where, as whom, and in which session of the front.
     Another session is another endpoint (RFC 7252 §9.1)."""
 
     host: str

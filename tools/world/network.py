@@ -34,7 +34,8 @@ HEADERS = {4: 28, 6: 48}
 @dataclass(frozen=True)
 class Datagram:
     """One datagram, recorded when its sender let it go. `local` is the module's address, `remote` the platform's.
-    `lost`: it never arrived."""
+    `lost`: it never arrived. `sealed`: so many bytes more were on the wire than `data` has, where that is what an
+    encrypted datagram said (tools/wire.py)."""
 
     t_us: int
     direction: str  # "up" or "down"
@@ -42,11 +43,12 @@ class Datagram:
     lost: bool
     local: Address
     remote: Address
+    sealed: int = 0
 
     @property
     def wire_bytes(self) -> int:
         """Its length with IP and UDP headers."""
-        return len(self.data) + HEADERS[6 if ":" in self.local[0] else 4]
+        return len(self.data) + self.sealed + HEADERS[6 if ":" in self.local[0] else 4]
 
 
 @dataclass
