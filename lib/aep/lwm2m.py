@@ -80,6 +80,7 @@ class Session:
         self.resumed = False
         self.direct = False  # opened without a message; the first report will show whether that was right
         self.refresh = False  # the next opening sends an Update, whatever it could do without
+        self._cut = ""  # the short cut by which it was opened so
         self.exchange = exchange.Exchange(
             self._next_mid, jitter, settings["lwm2m.ack_timeout"], settings["lwm2m.retries"]
         )
@@ -128,10 +129,10 @@ class Session:
         self._count = 0
         warm = self._path is not None
         if not warm:
-            self._connect()
-        self.direct = False
-        if warm and not self.refresh and self._stays() and self._is_warm():
-            self.resumed = self.direct = True
+            self._path = self._path_to(self._resolved(), until)
+        self._cut = self._short_cut(warm) if not self.refresh and self._stays() else ""
+        self.resumed = self.direct = self._cut != ""
+        if self.direct:
             return
         self.refresh = False
         self.resumed = self.resumable() and self._try_update(until)
@@ -163,9 +164,9 @@ class Session:
         confirmed = sure or self._settings["report.type"] == "con"
         if self.direct and confirmed:
             self.direct = False
-            good = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES) == c.DELIVERED
-            self.shortcuts.outcome(DIRECT, good)
-            if good:
+            ended = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES)
+            self.shortcuts.outcome(self._cut, ended == c.DELIVERED)
+            if ended == c.DELIVERED:
                 return s.ACKNOWLEDGED
             self._note(events.SHORT_CUT, 1)
             self.refresh = True
@@ -269,7 +270,12 @@ class Session:
 
     # -- opening -------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> None:
+    def _path_to(self, address: str, until: int):
+        """The way for datagrams. Raises NoPath."""
+        return sockets.Path(address, self._settings["server.port"], self.clock)
+
+    def _resolved(self) -> str:
+        """The platform's address. Raises NoName."""
         host, port = self._settings["server.host"], self._settings["server.port"]
         try:
             address = sockets.resolve(host, port, self._device.address)
@@ -277,19 +283,21 @@ class Session:
             if not self._address or (":" in self._address) != (":" in self._device.address):
                 raise
             self._note(events.NAME_KEPT)
-            address = self._address
-        self._path = sockets.Path(address, port, self.clock)
+            return self._address
         self._address = address
+        return address
+
+    def _short_cut(self, warm: bool) -> str:
+        """The short cut by which a report may go at once, "" where there is none. `warm`: the socket was kept."""
+        # The platform's answer will find us: it was heard just now, or has been seen to answer to where we are
+        near = warm and (self.clock.now() - self._heard < s.NAT_IDLE or self.shortcuts.worth(DIRECT))
+        return DIRECT if near else ""
 
     def _stays(self) -> bool:
         """The registration needs no Update before the wake after next."""
         left = self.left()
         lasts = left is None or left > 2 * self._settings["report.interval"]
         return self.resumable() and lasts and self._unchanged()
-
-    def _is_warm(self) -> bool:
-        """The platform's answer will find us: it was heard just now, or has been seen to answer to where we are."""
-        return self.clock.now() - self._heard < s.NAT_IDLE or self.shortcuts.worth(DIRECT)
 
     def _unchanged(self) -> bool:
         return self._wanted() == self._lifetime and self._bound == self._device.binding

@@ -42,7 +42,8 @@ class Client:
     first: it must raise `limit`, and have made durable that numbers below it may be used."""
 
     def __init__(
-        self, identity: bytes, psk: bytes, suites=(CCM_8,), timeout: int = 1000, retries: int = 4, offer_cid: bool = True
+        self, identity: bytes, psk: bytes, suites=(CCM_8,), timeout: int = 1000, retries: int = 4, offer_cid=True,
+        reserve=None,
     ) -> None:
         self.identity = identity
         self.psk = psk
@@ -63,7 +64,7 @@ class Client:
         self.resumed = False
         self.sequence = 0
         self.limit = None  # type: int | None
-        self.reserve = None  # type: object
+        self.reserve = reserve
         self.window = r.Window()
         self._protection = None
         self._shake = None  # type: object
@@ -112,8 +113,9 @@ class Client:
         if self._due is None or now < self._due:
             return
         if not self._left:
-            phase = self._shake.phase
-            self._end(r.DtlsError("no answer to " + ("the handshake's end" if phase == r.KEYS else "ClientHello"), phase))
+            phase = self.phase()
+            what = "ClientHello" if phase == r.HELLO else "the handshake's end"
+            self._end(r.DtlsError("no answer to " + what, phase))
             return
         self._left -= 1
         self._wait *= 2
@@ -134,7 +136,7 @@ class Client:
 
     def phase(self) -> int:
         """Of the handshake, for a DtlsError."""
-        return self._shake.phase if self._shake is not None else r.DATA_PHASE
+        return self._shake.phase if self._shake is not None else r.DATA_PHASE  # type: ignore[attr-defined]
 
     # -- for the handshake ---------------------------------------------------------------------------------------------
 
@@ -165,7 +167,7 @@ class Client:
         shake = self._shake
         if epoch == 0 and shake is not None:
             body = fragment
-        elif epoch == 1 and shake is not None and not shake.changed:
+        elif epoch == 1 and shake is not None and not shake.changed:  # type: ignore[attr-defined]
             if self._protection is not None and len(fragment) <= _EARLY:
                 shake.early = (kind, sequence, fragment)
             return
@@ -181,11 +183,11 @@ class Client:
         if kind == r.ALERT:
             self._alerted(body)
         elif kind == r.HANDSHAKE and shake is not None:
-            shake.fragments(body, epoch, now)
+            shake.fragments(body, epoch, now)  # type: ignore[attr-defined]
         elif kind == r.HANDSHAKE:
             self._late(body)
         elif kind == r.CHANGE_CIPHER_SPEC and epoch == 0 and body == b"\x01":
-            early = shake.change()
+            early = shake.change()  # type: ignore[attr-defined]
             if early is not None:
                 self._record(early[0], 1, early[1], early[2], now)
         elif kind == r.DATA and shake is None:
