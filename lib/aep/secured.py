@@ -14,7 +14,6 @@ from aep import dtls_faults as f
 from aep import session as s
 from dtls import client as d
 from dtls import record as r
-from dtls import saved
 from dtls.primitives import sha256, usable
 from link import sockets
 from link.entropy import random_bytes
@@ -125,15 +124,10 @@ class Secured(sockets.Path):
     def open(self, until: int, worth) -> None:
         """Goes on with the session in the vault, where `worth(has an id, our address changed)` names the short cut by
         which to; else begins one."""
-        old, found = self._client, self._vault.load()
-        if found is None or found.get("who") != self._who or not saved.load(found, old):
-            old = None
-        elif found.get("addr") == self._peer[0] and isinstance(found.get("port"), int):
-            self.doubt = worth(old.cid != b"", found.get("own") != self._device.address)
-            if self.doubt and self._go_on(found["port"]):
-                return
-        self.doubt = ""
-        self._begin(until, old)
+        if self._load(worth):
+            self._path = sockets.Path(self._peer[0], self._peer[1], self._clock, self._port)
+        else:
+            self._begin(until)
 
     def renew(self, until: int) -> None:
         """A new session from another port, in place of the one that does not answer."""
@@ -141,21 +135,34 @@ class Secured(sockets.Path):
             self._learned.outcome(self.doubt, False)
             self.doubt = ""
         self._drop()
-        self._begin(until, self._client)
+        self._begin(until)
 
-    def _go_on(self, port: int) -> bool:
-        """Uses what was loaded. False where the flash does not take that its numbers are used."""
-        try:
-            self._reserve()
-        except OSError:
+    def _load(self, worth) -> bool:
+        """What is in the vault; whether to go on with it."""
+        from dtls import saved
+
+        client, found = self._client, self._vault.load()
+        if found is None or found.get("who") != self._who or not saved.load(found, client):
+            return False
+        port = found.get("port")
+        if found.get("addr") != self._peer[0] or not isinstance(port, int):
+            return False
+        self.doubt = worth(client.cid != b"", found.get("own") != self._device.address)
+        if not self.doubt:
             return False
         self._port, self.how = port, 3
-        self._path = sockets.Path(self._peer[0], self._peer[1], self._clock, port)
-        return True
+        try:
+            self._reserve()
+        except OSError:  # nothing says that its numbers are used
+            self.doubt = ""
+        return self.doubt != ""
 
-    def _begin(self, until: int, old) -> None:
+    def _begin(self, until: int) -> None:
         """A handshake. Raises NoPath, Flooded, or what the phase says in which it ended."""
-        resume = old if old is not None and old.session_id and self._learned.worth(RESUME) else None
+        resume = self._client.resumption()
+        if resume is not None and not self._learned.worth(RESUME):
+            resume = None
+        _unload()
         self._client = client = self._new()
         # Another port: many servers ignore a ClientHello on a live 5-tuple
         drawn = random_bytes(34, self._device.imei)
@@ -210,6 +217,8 @@ class Secured(sockets.Path):
         self._client.limit = limit
 
     def _save(self, sequence: int) -> None:
+        from dtls import saved
+
         value = saved.dump(self._client, sequence)
         value["who"], value["addr"], value["port"] = self._who, self._peer[0], self._port
         value["own"] = self._device.address
@@ -243,8 +252,10 @@ class Secured(sockets.Path):
 
 
 def _unload() -> None:
-    """Frees the handshake: 12 KB of heap that a session does not need."""
+    """Frees what a session in use does not need: 10 KB of heap for the handshake, 3 KB for going on with one."""
     import dtls
 
     if usys.modules.pop("dtls.handshake", None) is not None:
         del dtls.handshake
+    if usys.modules.pop("dtls.saved", None) is not None:
+        del dtls.saved

@@ -78,13 +78,18 @@ class Client:
         self._due = None  # type: int | None
 
     def start(self, now: int, random: bytes, resume=None) -> None:
-        """Begins a handshake. `random`: 32 bytes, never the same twice; `resume`: an older Client whose session is
-        offered to the server to go on with (RFC 5246 §7.3)."""
+        """Begins a handshake. `random`: 32 bytes, never the same twice; `resume`: what `resumption` of an older Client
+        gave, offered to the server."""
         from dtls import handshake
 
         self.state = SHAKING
         self._shake = handshake.Handshake(self, random, resume)
         self._shake.hello(now)
+
+    def resumption(self):
+        """What a server needs to resume this session in a shorter handshake (RFC 5246 §7.3), None where it gave no id:
+        (id, master secret, suite, whether that is an extended one)."""
+        return (self.session_id, self.master, self.suite, self.extended) if self.session_id else None
 
     def restore(self) -> None:
         """Goes on with a session of before, whose fields the caller has set (dtls/saved.py)."""

@@ -39,7 +39,7 @@ class Handshake:
     def __init__(self, client, random: bytes, resume) -> None:
         self._client = client
         self._random = random
-        self._resume = resume if resume is not None and resume.session_id else None
+        self._resume = resume
         self.phase = r.HELLO
         self.changed = False
         self.early = None
@@ -57,7 +57,7 @@ class Handshake:
     def hello(self, now: int) -> None:
         """Sends ClientHello, with the server's cookie once there is one."""
         client = self._client
-        known = b"" if self._resume is None else self._resume.session_id
+        known = b"" if self._resume is None else self._resume[0]
         suites = b"".join([suite.to_bytes(2, "big") for suite in client.suites]) + pack(">H", _NO_RENEGOTIATION)
         extensions = pack(">HH", _EXTENDED_MASTER, 0)
         if client.offer_cid:
@@ -179,16 +179,16 @@ class Handshake:
         if found:
             raise r.Abort(r.UNSUPPORTED_EXTENSION, "ServerHello with an extension that was not offered")
         self._awaited = [_SERVER_KEY, _SERVER_DONE]
-        if self._resume is not None and session_id == self._resume.session_id:
-            self._resumes(self._resume)
+        if self._resume is not None and session_id == self._resume[0]:
+            self._resumes(*self._resume[1:])
 
-    def _resumes(self, old) -> None:
+    def _resumes(self, master: bytes, suite: int, extended: bool) -> None:
         """The server goes on with the session that was offered (RFC 5246 §7.3, RFC 7627 §5.3)."""
         client = self._client
-        if client.suite != old.suite or client.extended != old.extended:
+        if client.suite != suite or client.extended != extended:
             raise r.Abort(r.HANDSHAKE_FAILURE, "resumed under other conditions")
         client.resumed = True
-        client.master = old.master
+        client.master = master
         self._keys()
         self._expected = self._verify_data(b"server finished")
         self.phase = r.KEYS
