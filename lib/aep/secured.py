@@ -79,8 +79,6 @@ class Secured(sockets.Path):
         client = self._client
         while not client.inbox:
             self._check()
-            client.poll(self._clock.now())
-            self._flush()
             data = self._path.receive(until)
             self.strangers = self._passed + self._path.strangers
             if data is None:
