@@ -26,8 +26,6 @@ _SLACK = const(60)  # s before the lifetime's end within which a registration co
 _FLOOD = const(256)  # datagrams between two of our openings; a wake with a command has six; estimate
 _SOONEST = const(60000)  # ms from one round of notifications to the next, whatever periods the server sets
 _LONGEST = const(86400)  # s: the longest lifetime that is documented
-_PROBED = const(2592000)  # and what one vendor's SDK allows, 30 days (ctwing.md §2.1)
-_PROBES = const(2)  # it is asked for so often where no answer comes, once where one does
 # What `saved` gives, and what stands for it on a new device
 _FORM = const(1)  # another one means other things: it is not resumed
 SAVED = {
@@ -66,7 +64,7 @@ class Session:
         self.clock = clock
         self.numbers = numbers
         self._device = device
-        self._note = note
+        self.note = note
         self._persist = persist
         self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
         self._path = None  # type: sockets.Path  # type: ignore[assignment]
@@ -168,7 +166,7 @@ class Session:
             self.shortcuts.outcome(self._cut, ended == c.DELIVERED)
             if ended == c.DELIVERED:
                 return s.ACKNOWLEDGED
-            self._note(events.SHORT_CUT, 1)
+            self.note(events.SHORT_CUT, 1)
             self.refresh = True
             sent = self._sent
             self.open(until)
@@ -210,7 +208,7 @@ class Session:
         if self._owes(settings):
             self._settings = settings
             if orders.take(orders.UPDATE):
-                self._note(events.UPDATE_ASKED)
+                self.note(events.UPDATE_ASKED)
             if not self._update(until):
                 self.refresh = True  # and where that is refused as well, it registers
                 raise s.SessionLost("Update refused or not answered")
@@ -229,14 +227,12 @@ class Session:
 
     def deregister(self, until: int) -> None:
         """Ends the registration; the platform shows the device as off-line (guide: AT+QLWDEREG)."""
+        from aep import seldom
+
         if self.client.location:
-            self.client.deregister(self.clock.now(), SHORT_TIMEOUT, SHORT_RETRIES)
-            self.wait((c.DEREGISTERED, c.REFUSED, c.SILENT), until)
-            self.client.location = ""  # it may not have been heard: then it ends with its lifetime
-            self.client.tokens = {}
+            seldom.deregister(self, until)
             self._at = 0
             self._alive = -1
-            self._note(events.DEREGISTERED)
 
     def saved(self) -> dict:
         """What the next power-on needs to resume, and what was learned."""
@@ -282,7 +278,7 @@ class Session:
         except NoName:
             if not self._address or (":" in self._address) != (":" in self._device.address):
                 raise
-            self._note(events.NAME_KEPT)
+            self.note(events.NAME_KEPT)
             return self._address
         self._address = address
         return address
@@ -313,10 +309,10 @@ class Session:
         good = self._update(until)
         self.shortcuts.outcome(UPDATE, good)
         if not good:
-            self._note(events.SHORT_CUT, 2)
+            self.note(events.SHORT_CUT, 2)
             if self._lifetime > _LONGEST and self.clock.unix() - self._since >= _LONGEST:
                 self.shortcuts.learned["lt"] = 0  # accepted, but not honoured
-                self._note(events.SHORT_CUT, 3)
+                self.note(events.SHORT_CUT, 3)
         return good
 
     def _update(self, until: int) -> bool:
@@ -336,7 +332,7 @@ class Session:
             self._awaited = 0
             lifetime = self._settings["lwm2m.lifetime"]
             if not self._probe(lifetime, until):
-                self._asked(lifetime, until)
+                self.ask(lifetime, until)
             self._since = self._at
             self.marks = {}
         self._awaited += 1
@@ -350,23 +346,14 @@ class Session:
         self._awaited = 0
 
     def _probe(self, lifetime: int, until: int) -> bool:
-        """Registers with a lifetime beyond the documented ones where that would save the Register of every wake, as
-        long as the platform has not refused it; False where nothing was asked, or it was refused."""
-        learned = self.shortcuts.learned
-        left = learned.get("lt", _PROBES)
-        if not left or lifetime != _LONGEST or self._settings["report.interval"] + _SLACK < lifetime:
+        """Registers with a longer lifetime where that would save the Register of every wake; False where it did not."""
+        if lifetime != _LONGEST or self._settings["report.interval"] + _SLACK < lifetime:
             return False
-        if left <= _PROBES:
-            learned["lt"] = left - 1
-        try:
-            self._asked(_PROBED, until)
-        except s.BadRequest:
-            learned["lt"] = 0
-            return False
-        learned["lt"] = _PROBED
-        return True
+        from aep import seldom
 
-    def _asked(self, lifetime: int, until: int) -> None:
+        return seldom.probe(self, until)
+
+    def ask(self, lifetime: int, until: int) -> None:
         """Registers with this lifetime. Raises Silent or what the refusal means."""
         self.client.register(self.clock.now(), self._device.endpoint, lifetime, self._device.binding)
         event = self.wait((c.REGISTERED, c.REFUSED, c.SILENT), until)

@@ -51,13 +51,13 @@ class Session(lwm2m.Session):
             self.shortcuts,
         )  # fmt: skip
         path.open(until, self._worth)
-        self._note(events.SECURED, path.how)
+        self.note(events.SECURED, path.how)
         return path
 
     def _renew(self, until: int) -> None:
         self._failed = False
         self._path.renew(until)
-        self._note(events.SECURED, self._path.how)
+        self.note(events.SECURED, self._path.how)
 
     def _worth(self, has_id: bool, moved: bool) -> str:
         """The short cut by which a session of an earlier power-on is gone on with, "" where it is not."""
@@ -95,7 +95,7 @@ class Session(lwm2m.Session):
                 return True
             if not self._path.doubt:  # refused: the session is good, the registration is not
                 return False
-            self._note(events.SHORT_CUT, 4)
+            self.note(events.SHORT_CUT, 4)
             self._renew(until)
         return lwm2m.Session._try_update(self, until)
 
@@ -108,7 +108,7 @@ class Session(lwm2m.Session):
                 lwm2m.Session._register(self, until)
                 return
             except s.Silent:
-                self._note(events.SHORT_CUT, 4)
+                self.note(events.SHORT_CUT, 4)
                 self._renew(until)
             finally:
                 layer.timeout, layer.retries = usual
