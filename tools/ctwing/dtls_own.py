@@ -178,17 +178,16 @@ class Session:
                 self._hello_fragment(record, fragment)
         elif fragment.seq < state.next_in and fragment.kind == h.FINISHED and record.epoch:
             self._repeat()
-        elif fragment.seq == state.next_in and self.begun:
+        elif fragment.seq == state.next_in and self.begun and record.epoch == (state.step in (FINISHED, OPEN)):
             body = state.assembly.add(fragment)
             if body is not None:
                 state.assembly = h.Assembly()
-                self._message(record.epoch, fragment.kind, body)
+                self._message(fragment.kind, body)
 
-    def _message(self, epoch: int, kind: int, body: bytes) -> None:
+    def _message(self, kind: int, body: bytes) -> None:
         """The next message of the client is whole."""
         state = self._state
-        expected = {KEYS: (0, h.CLIENT_KEY_EXCHANGE), FINISHED: (1, h.FINISHED)}.get(state.step)
-        if (epoch, kind) != expected:
+        if kind != {KEYS: h.CLIENT_KEY_EXCHANGE, FINISHED: h.FINISHED}.get(state.step):
             raise h.Fatal(h.UNEXPECTED_MESSAGE)
         whole = h.message(kind, state.next_in, body)
         state.next_in += 1
@@ -203,6 +202,8 @@ class Session:
     def _hello_fragment(self, record: r.Record, fragment: h.Fragment) -> None:
         """A server that asks for cookies keeps nothing before it has seen one: not even fragments."""
         state, options = self._state, self._engine.options
+        if fragment.seq > 1 or record.number >> 32:  # of no honest client, and ours would follow these numbers
+            return
         if fragment.whole:
             body: bytes | None = fragment.body
         elif options.cookie or self.begun:
