@@ -49,7 +49,9 @@ def aep(
         Endpoint, typer.Option(help="Endpoint format of the product of these devices.")
     ] = Endpoint.imei,  # type: ignore[attr-defined]
     power_mode: Annotated[PowerMode, typer.Option(help="Its power saving: DRX gets commands at once.")] = PowerMode.PSM,  # type: ignore[attr-defined]
-    encryption: Annotated[Encryption, typer.Option(help="Its encryption; dtls: every device has a key.")] = Encryption.plain,  # type: ignore[attr-defined]
+    encryption: Annotated[
+        Encryption, typer.Option(help="Its encryption; dtls: every device has a key.")
+    ] = Encryption.plain,  # type: ignore[attr-defined]
     psk: Annotated[str, typer.Option(help="Their key as text; without it each is given one.")] = "",
     connection_id: Annotated[int, typer.Option(min=0, max=32, help="Bytes of a DTLS connection id (RFC 9146); 0: none. "
                                                "With one our own server speaks DTLS, else Mbed TLS.")] = 0,

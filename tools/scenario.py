@@ -22,7 +22,7 @@ from tools.module.tree import CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
-from tools.world.network import Network
+from tools.world.network import Datagram, Network
 
 AEP_ADDRESS, AEP_PORT, DTLS_PORT = "221.229.214.202", 5683, 5684  # ctwing.md §0
 AEP_NAMES = ("lwm2m.ctwing.cn",)
@@ -144,6 +144,10 @@ class Run:
     given: list[Given] = field(default_factory=list)
     problem: ScenarioError | None = None
 
+    def opened(self, datagram: Datagram) -> bytes:
+        """What a datagram carried: itself, or under DTLS what was in it, nothing where nobody could open it."""
+        return datagram.data if self.aep.dtls.opened is None else self.aep.dtls.opened.get(datagram.data, b"")
+
     def ledger(self) -> dict[str, Any]:
         """The power meter's totals: `connected_ms`, `charge_mc`, and of that `psm_mc`, drawn while powered down."""
         board = self.module.board
@@ -210,6 +214,8 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
     network = Network(loop, events, seed=plan.seed, loss=plan.loss)
     aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length,
               connection_id=plan.connection_id)
+    if plan.dtls:
+        aep.dtls.opened = {}
     real, secure = await aep.start(), await aep.start_dtls()
     for ip in (AEP_ADDRESS, AEP_ADDRESS_6):
         network.serve(ip, AEP_PORT, real)

@@ -1,4 +1,4 @@
-"""The platform's DTLS front, on a port of its own (AEP: 5684): sessions with devices, keys by identity (ctwing.md §2.7).
+"""The platform's DTLS front, on a port of its own (AEP: 5684): sessions with devices, PSK by identity (ctwing.md §2.7).
 
 What comes out of a session goes into the LwM2M front like any datagram, under an address of four parts that says so;
 what is sent there goes back through the session.
@@ -64,7 +64,9 @@ class DtlsFront(asyncio.DatagramProtocol):
         self.engine, self.inner, self.events, self.store, self.faults = engine, inner, events, store, inner.faults
         self._peers: dict[tuple[str, int], Peer] = {}  # by address, oldest first
         self._owned: dict[int, Peer] = {}  # by session
+        self._greeted: dict[tuple[str, int], tuple[int, int]] = {}  # datagrams and bytes before there was a peer
         self._number = 0
+        self.opened: dict[bytes, bytes] | None = None  # datagram -> what it carried, where somebody wants to know
         self._transport: asyncio.DatagramTransport | None = None
         inner.secure, inner.identity_at = self, self.identity
 
@@ -89,6 +91,7 @@ class DtlsFront(asyncio.DatagramProtocol):
             self._send(out, source)
         self._keep(peer, source)
         self._tell(peer, before)
+        self._note([data], plain)
         for datagram in plain:
             self.inner.datagram_received(datagram, peer.name)
 
@@ -101,7 +104,9 @@ class DtlsFront(asyncio.DatagramProtocol):
         """Sends through the session of this address, if it lives."""
         peer = self._peers.get((address[0], address[1]))
         if peer is not None and peer.number == address[3]:
-            self._send(peer.session.send(data), peer.address)
+            out = peer.session.send(data)
+            self._note(out, [data])
+            self._send(out, peer.address)
 
     def identity(self, address: Address) -> str:
         """Who is at this address, "" where there is no session."""
@@ -148,10 +153,13 @@ class DtlsFront(asyncio.DatagramProtocol):
     def _keep(self, peer: Peer, source: tuple[str, int]) -> None:
         session = peer.session
         if not session.begun:
+            self._greet(source, peer)
             self._drop(peer)
         elif not peer.number:
             self._number += 1
             peer.number = self._number
+            self._greet(source, peer)
+            del self._greeted[source]
             self._peers[source] = self._owned[id(session)] = peer
             while len(self._peers) > PEERS:
                 self._drop(next(iter(self._peers.values())))
@@ -160,6 +168,14 @@ class DtlsFront(asyncio.DatagramProtocol):
             self.events.emit("aep", "dtls", f"{session.identity} goes on from {source[0]}:{source[1]}")
             peer.address = source
             self._peers[source] = peer
+
+    def _greet(self, source: tuple[str, int], peer: Peer) -> None:
+        """Counts what was said before the cookie came back, when nothing else is kept of a peer."""
+        datagrams, size = self._greeted.pop(source, (0, 0))
+        peer.datagrams, peer.bytes = peer.datagrams + datagrams, peer.bytes + size
+        self._greeted[source] = peer.datagrams, peer.bytes
+        if len(self._greeted) > PEERS:
+            del self._greeted[next(iter(self._greeted))]
 
     def _drop(self, peer: Peer) -> None:
         if self._owned.pop(id(peer.session), None) is not None:
@@ -181,6 +197,10 @@ class DtlsFront(asyncio.DatagramProtocol):
         elif peer.number and not session.begun:
             self.events.emit("aep", "dtls", f"{before or 'a peer'} at {where}: the session has ended",
                              device=device.id if device else None)
+
+    def _note(self, datagrams: list[bytes], plain: list[bytes]) -> None:
+        if self.opened is not None and len(datagrams) == len(plain) == 1:
+            self.opened[datagrams[0]] = plain[0]
 
     def _device(self, identity: str) -> Device | None:
         return self.store.device_by("imei", identity) if identity else None

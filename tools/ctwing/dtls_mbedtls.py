@@ -65,7 +65,7 @@ class Session:
 
     @property
     def established(self) -> bool:
-        return not self._ended and self._buffer._handshake_state == tls.HandshakeStep.HANDSHAKE_OVER
+        return not self._ended and self._step() == "HANDSHAKE_OVER"
 
     @property
     def begun(self) -> bool:
@@ -92,8 +92,8 @@ class Session:
                     self._shake(out)
                 finally:
                     self.identity = self._engine.asked.last or self.identity
-            while self.established:
-                plain.append(bytes(self._buffer.read(TAKE)))
+            while self.established and (data := bytes(self._buffer.read(TAKE))):
+                plain.append(data)
         except tls.WantReadError:
             pass
         except TLSError:  # an alert has been written, or close_notify has come
@@ -119,6 +119,9 @@ class Session:
         self._ended = True
         return out
 
+    def _step(self) -> str:
+        return tls.HandshakeStep(self._buffer._handshake_state).name
+
     def _new(self) -> tls.TLSWrappedBuffer:
         made = self._engine.context.wrap_buffers()
         made.setcookieparam(self._cookie)
@@ -131,7 +134,7 @@ class Session:
                 return
             try:
                 self._buffer.do_handshake()
-                self._verified |= self._buffer._handshake_state == tls.HandshakeStep.CLIENT_KEY_EXCHANGE
+                self._verified |= self._step() == "CLIENT_KEY_EXCHANGE"
             except tls.WantWriteError:
                 self._take(out)
             except tls.HelloVerifyRequest:  # what comes next is a handshake from its beginning
