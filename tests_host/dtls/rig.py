@@ -140,6 +140,20 @@ class Rig:
         self.receive(server.record(s.HANDSHAKE, server.finished(), 1))
         assert self.client.state == c.CONNECTED, self.client.error
 
+    def go_on(self):
+        """The honest end of a handshake after the server's first flight, and data in both directions."""
+        assert self.client.state == c.SHAKING, self.client.error
+        self.receive(self.server.last_flight())
+        self.talk()
+
+    def talk(self):
+        """Data in both directions."""
+        assert self.client.state == c.CONNECTED, self.client.error
+        del self.client.inbox[:]
+        self.sealed(s.DATA, b"downlink")
+        self.hear(self.watched.send(b"uplink"))
+        assert self.client.inbox == [b"downlink"] and self.server.heard[-1] == (1, s.DATA, b"uplink")
+
     def hear(self, datagrams):
         for datagram in datagrams:
             self.server.hear(datagram)
