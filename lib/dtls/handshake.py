@@ -39,7 +39,7 @@ class Handshake:
     def __init__(self, client, random: bytes, resume) -> None:
         self._client = client
         self._random = random
-        self._resume = resume if resume is not None and resume.session_id else None
+        self._resume = resume
         self.phase = r.HELLO
         self.changed = False
         self.early = None
@@ -50,14 +50,14 @@ class Handshake:
         self._parts = {}  # message_seq: [type, content, ranges that came]
         self._transcript = b""
         self._server_random = b""
-        self._awaited = (_VERIFY_REQUEST, _SERVER_HELLO)
+        self._awaited = [_VERIFY_REQUEST, _SERVER_HELLO]  # types of message
         self._expected = b""  # the server's Finished
         self._known = b""  # the transcript's hash in an abbreviated handshake, until its Finished came
 
     def hello(self, now: int) -> None:
         """Sends ClientHello, with the server's cookie once there is one."""
         client = self._client
-        known = b"" if self._resume is None else self._resume.session_id
+        known = b"" if self._resume is None else self._resume[0]
         suites = b"".join([suite.to_bytes(2, "big") for suite in client.suites]) + pack(">H", _NO_RENEGOTIATION)
         extensions = pack(">HH", _EXTENDED_MASTER, 0)
         if client.offer_cid:
@@ -178,27 +178,27 @@ class Handshake:
             client.cid = cid[1:]
         if found:
             raise r.Abort(r.UNSUPPORTED_EXTENSION, "ServerHello with an extension that was not offered")
-        self._awaited = (_SERVER_KEY, _SERVER_DONE)
-        if self._resume is not None and session_id == self._resume.session_id:
-            self._resumes()
+        self._awaited = [_SERVER_KEY, _SERVER_DONE]
+        if self._resume is not None and session_id == self._resume[0]:
+            self._resumes(*self._resume[1:])
 
-    def _resumes(self) -> None:
+    def _resumes(self, master: bytes, suite: int, extended: bool) -> None:
         """The server goes on with the session that was offered (RFC 5246 §7.3, RFC 7627 §5.3)."""
-        client, old = self._client, self._resume
-        if client.suite != old.suite or client.extended != old.extended:
+        client = self._client
+        if client.suite != suite or client.extended != extended:
             raise r.Abort(r.HANDSHAKE_FAILURE, "resumed under other conditions")
         client.resumed = True
-        client.master = old.master
+        client.master = master
         self._keys()
         self._expected = self._verify_data(b"server finished")
         self.phase = r.KEYS
-        self._awaited = (_FINISHED,)
+        self._awaited = [_FINISHED]
 
     def _server_key(self, content: bytes) -> None:
         """The identity hint: it must be well-formed, and is not needed (RFC 4279 §5.2)."""
         if len(content) < 2 or len(content) != 2 + (content[0] << 8 | content[1]):
             raise r.Abort(r.DECODE_ERROR, "ServerKeyExchange")
-        self._awaited = (_SERVER_DONE,)
+        self._awaited = [_SERVER_DONE]
 
     def _server_done(self, content: bytes, now: int) -> None:
         if content:
@@ -216,7 +216,7 @@ class Handshake:
         finished = self._message(_FINISHED, self._verify_data(b"client finished"))
         self._expected = self._verify_data(b"server finished")
         self.phase = r.KEYS
-        self._awaited = (_FINISHED,)
+        self._awaited = [_FINISHED]
         client.flight(
             [(0, r.HANDSHAKE, key), (0, r.CHANGE_CIPHER_SPEC, b"\x01"), (1, r.HANDSHAKE, finished)], now
         )

@@ -6,14 +6,22 @@ The only import site of the firmware's crypto modules, none of which is certain 
 try:
     from uhashlib import sha256 as _sha256
 except ImportError:
-    from hashlib import sha256 as _sha256  # some EIGEN images have this in Python instead (quecpython.md §1.3)
+    try:
+        from hashlib import sha256 as _sha256  # type: ignore[assignment]  # frozen in EIGEN images (quecpython.md §1.3)
+    except ImportError:
+        _sha256 = None  # type: ignore[assignment]
 
 try:
     from ucryptolib import aes as _aes
 except ImportError:
-    _aes = None
+    _aes = None  # type: ignore[assignment,misc]
 
 _ECB = 1  # ucryptolib's mode; an object serves one direction (quecpython.md §1.7)
+
+
+def usable() -> bool:
+    """Whether the image has what no fall-back replaces."""
+    return _sha256 is not None
 
 
 def sha256(data: bytes) -> bytes:
