@@ -95,7 +95,7 @@ def test_a_server_hello_cut_short_anywhere_or_longer_than_it_says_is_a_decode_er
 
 def test_every_wrong_length_in_a_server_hello_is_a_decode_error():
     body = Rig(session_id=b"session", cid=b"cid").server.hello_body()
-    right = {34: 7, 46: body[46], 50: 1, 54: 0, 58: 4}  # offset of a length's last byte: what it says
+    right = {34: 7, 46: body[46], 50: 1, 55: 0, 59: 4, 60: 3}  # offset of a length's last byte: what it says
     ends = []
     for at in right:
         assert body[at] == right[at]
