@@ -38,7 +38,7 @@ class DtlsError(Exception):
     none; `ours` whether we sent it. The text holds no secret."""
 
     def __init__(self, text: str, phase: int, alert: int = -1, ours: bool = False) -> None:
-        Exception.__init__(self, text)
+        super().__init__(text)
         self.phase = phase
         self.alert = alert
         self.ours = ours
