@@ -11,7 +11,7 @@ import pytest
 
 from tests_host.device.cutting import CUT, LOST, PROGRAM, Scene, play, points
 from tests_host.device.test_power_cut_more import both, switch, valve, woken
-from tests_host.device.world import HOUR, World
+from tests_host.device.world import World
 from tools.ctwing.dtls_own import Options
 from tools.ctwing.dtls_own_records import Ccm8, split
 from tools.scenario import AEP_ADDRESS, DTLS_PORT
