@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests_host.conftest import judge
 from tests_host.coap.over_udp import LIMIT_S, free_port
+from tests_host.conftest import judge
 from tests_host.dtls.driven import PSK
 
 BOUND = [Path("/proc/net/udp"), Path("/proc/net/udp6")]  # Linux: who listens; elsewhere a second must do

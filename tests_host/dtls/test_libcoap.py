@@ -99,7 +99,7 @@ def test_a_session_that_is_offered_again_goes_on_or_begins_anew(where, name):
 @each
 def test_the_servers_end_is_answered(name):
     with libcoap(name) as server:
-        server.after(b"c:2.05", lambda: server.process.send_signal(signal.SIGINT))
+        server.after(b"call custom handler", lambda: server.process.send_signal(signal.SIGINT))
         told = session(EVERYWHERE[0], server.port, [("send", GET), ("hear", 1), ("ended", 0)])
     assert told.error[1:] == [r.DATA_PHASE, r.CLOSE_NOTIFY, False]
     assert [(way, data[0]) for way, data in told.log[-2:]] == [("<", r.ALERT), (">", r.ALERT)]

@@ -102,7 +102,8 @@ def test_a_session_the_server_does_not_know_is_made_anew(where):
 @everywhere
 def test_renegotiation_is_refused(where):
     with openssl(CIPHERS[c.CCM_8], echo=False) as server:
-        server.after(b"hello", lambda: server.tell(b"r\n"))  # s_server then sends a HelloRequest, and takes a refusal for a failure
+        # s_server then sends a HelloRequest, and takes a refusal for a failure
+        server.after(b"hello", lambda: server.tell(b"r\n"))
         told = session(where, server.port, [("send", b"hello"), ("ended", 0)])
         assert server.hears(b"no renegotiation")
     assert told.error[1:] == [r.DATA_PHASE, r.HANDSHAKE_FAILURE, False]
