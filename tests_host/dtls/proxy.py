@@ -13,15 +13,15 @@ UP, DOWN = ">", "<"  # to the server, to the client
 PASS, DROP, TWICE, LATE, BEND = "pass", "drop", "twice", "late", "bend"
 LATE_S = 0.03  # a late datagram waits for the next one of its way, or so long
 
-# What becomes of the n-th datagram of a way, from 0
-Fate = Callable[[str, int], str]
+# What becomes of the n-th datagram of a way, from 0, with this content
+Fate = Callable[[str, int, bytes], str]
 
 
 def seeded(seed: int, loss: float = 0.2, twice: float = 0.2, late: float = 0.2, bend: float = 0.0) -> Fate:
     """Each fate with its probability; a way's datagrams have the same fates in every run."""
     draws = {way: Random(f"{seed}{way}") for way in (UP, DOWN)}
 
-    def fate(way: str, number: int) -> str:
+    def fate(way: str, number: int, data: bytes) -> str:
         draw = draws[way].random()
         for name, share in ((DROP, loss), (TWICE, twice), (LATE, late), (BEND, bend)):
             if draw < share:
@@ -35,7 +35,7 @@ def seeded(seed: int, loss: float = 0.2, twice: float = 0.2, late: float = 0.2, 
 def fixed(*fates: tuple[str, int, str]) -> Fate:
     """(way, number, fate) of those that do not just pass."""
     named = {(way, number): fate for way, number, fate in fates}
-    return lambda way, number: named.get((way, number), PASS)
+    return lambda way, number, data: named.get((way, number), PASS)
 
 
 class Proxy:
@@ -92,7 +92,7 @@ class Proxy:
             way, client = DOWN, next(address for address, back in self.backs.items() if back is one)
         number = self.counts[way]
         self.counts[way] += 1
-        fate = self.fate(way, number)
+        fate = self.fate(way, number, data)
         if fate == DROP:
             self.lost += 1
             return
