@@ -30,7 +30,7 @@ check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode comp
 # In CPython only, judges left out: what is counted is what the project's own vectors reach.
 coverage: $(READY) ## branch coverage of the rooms without I/O, 95 % at least
 	@mkdir -p build
-	@$(PY) -m coverage run --data-file=build/coverage --branch --include='lib/coap/*,lib/m2m/*' -m pytest -q tests_host/coap tests_host/m2m -k "not vm: and not old: and not v113:" >&2
+	@$(PY) -m coverage run --data-file=build/coverage --branch --include='lib/coap/*,lib/m2m/*,lib/dtls/*' -m pytest -q tests_host/coap tests_host/m2m tests_host/dtls -k "not vm: and not old: and not v113:" >&2
 	@$(PY) -m coverage report --data-file=build/coverage --fail-under=95 --skip-covered
 
 bench: $(READY) ## datagrams, bytes, code size, heap and instructions of a report, counted; ARGS="--json"

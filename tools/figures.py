@@ -6,6 +6,7 @@ command with its answer, or the registration.
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import Any
 
@@ -18,6 +19,8 @@ from tools.scenario import NO_BOOT, PSM_WAKE, Run, Wake
 from tools.world.network import Datagram
 
 REPORT, COMMAND, SESSION, NOISE = "report", "command", "session", "noise"
+HANDSHAKE = "handshake"
+"""Of DTLS; and what the platform could not open, tries in a session that it does not know."""
 
 
 def classify(trace: list[Datagram]) -> list[str]:
@@ -53,12 +56,20 @@ def _is_answer(payload: bytes) -> bool:
     return any("taskId" in entry for entry in (body if isinstance(body, list) else [body]))
 
 
+def kinds(run: Run, trace: list[Datagram]) -> list[str]:
+    """As `classify`, of what was inside where DTLS is around it."""
+    if not run.plan.dtls:
+        return classify(trace)
+    inside = classify([replace(datagram, data=run.opened(datagram)) for datagram in trace])
+    return [kind if run.opened(datagram) else HANDSHAKE for datagram, kind in zip(trace, inside, strict=True)]
+
+
 def cost(run: Run, wakes: list[Wake], kind: str) -> tuple[int, int]:
     """(datagrams, wire bytes) of one kind over these wakes."""
     count = size = 0
     for wake in wakes:
         trace = run.network.trace[wake.mark : wake.end_mark]
-        for datagram, found in zip(trace, classify(trace), strict=True):
+        for datagram, found in zip(trace, kinds(run, trace), strict=True):
             if found == kind:
                 count += 1
                 size += datagram.wire_bytes
@@ -70,13 +81,13 @@ def resumed(run: Run) -> list[Wake]:
     out = []
     for wake in run.wakes:
         trace = run.network.trace[wake.mark : wake.end_mark]
-        if wake.reason in (PSM_WAKE, NO_BOOT) and not any(_registers(datagram) for datagram in trace):
+        if wake.reason in (PSM_WAKE, NO_BOOT) and not any(_registers(run, datagram) for datagram in trace):
             out.append(wake)
     return out
 
 
-def _registers(datagram: Datagram) -> bool:
-    message = _decode(datagram)
+def _registers(run: Run, datagram: Datagram) -> bool:
+    message = _decode(replace(datagram, data=run.opened(datagram)))
     if message is None or datagram.direction == "down":
         return False
     return message.code is POST and message.opt.uri_path == ("rd",)
@@ -98,7 +109,7 @@ def result(run: Run) -> dict[str, Any]:
     verdict, plan, module = check(run), run.plan, run.module
     wakes = resumed(run)
     count = len(wakes) or 1
-    datagrams, size = cost(run, wakes, REPORT)
+    datagrams, size = [sum(pair) for pair in zip(cost(run, wakes, REPORT), cost(run, wakes, HANDSHAKE), strict=True)]
     command_datagrams, command_size = cost(run, run.wakes, COMMAND)
     commands = verdict.commands_answered or 1
     empty = module.empty_heap() if plan.measure_heap else None
@@ -124,7 +135,7 @@ def result(run: Run) -> dict[str, Any]:
         "charge_mc_per_report": _mean([wake.charge_mc for wake in wakes], 3),
         "flash_programs_per_wake": _mean([wake.flash_programs for wake in wakes], 1),
         "heap_peak_bytes": module.heap_peak - empty if empty is not None else None,
-        "trace_sha256": run.network.trace_sha256(),
+        "trace_sha256": run.network.trace_sha256(run.opened),
         "fault": None,
         "error": error(run, verdict),
     }

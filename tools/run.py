@@ -19,18 +19,20 @@ from tools.faults import BY_NAME, TABLE, listing
 from tools.faults.player import RANDOM, Chance, One, outcome, plan_of
 from tools.module.module import ENGINES
 from tools.module.profiles import FAMILIES
-from tools.scenario import Hooks, Plan, ScenarioError, play
+from tools.scenario import PROTOCOLS, Hooks, Plan, ScenarioError, play
 from tools.tables import SETTINGS, literal, setting
 from tools.timeline import Timeline, summary
 
 Family = enum.Enum("Family", {name: name for name in FAMILIES}, type=str)  # type: ignore[misc]
 Engine = enum.Enum("Engine", {name: name for name in ENGINES}, type=str)  # type: ignore[misc]
-Protocol = enum.Enum("Protocol", {"lwm2m": "lwm2m"}, type=str)
+Protocol = enum.Enum("Protocol", {name: name for name in PROTOCOLS}, type=str)  # type: ignore[misc]
 WAKES = 3
 
 
 def run(
-    protocol: Annotated[Protocol, typer.Option(help="How the device speaks to the platform.")] = Protocol.lwm2m,
+    protocol: Annotated[Protocol, typer.Option(help="How the device speaks to the platform.")] = Protocol.lwm2m,  # type: ignore[attr-defined]
+    connection_id: Annotated[int, typer.Option(min=0, max=32, help="Bytes of the DTLS connection ids that the platform "
+                                               "gives; 0: none.")] = 0,
     family: Annotated[Family, typer.Option(help="Module family to simulate.")] = Family.EC800E,  # type: ignore[attr-defined]
     wakes: Annotated[int | None, typer.Option(min=1, max=10000, help="Wakes to run.", show_default=str(WAKES))] = None,
     engine: Annotated[Engine, typer.Option(help="vm: the MicroPython VM; cpython: in process.")] = Engine.vm,  # type: ignore[attr-defined]
@@ -57,7 +59,7 @@ def run(
         if path is not None:
             _writable(path, option)
     plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
-                                          loss=loss, protocol=protocol.value))
+                                          loss=loss, protocol=protocol.value, connection_id=connection_id))
     plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **_config(settings or [])})
     started = time.perf_counter()
     try:

@@ -22,9 +22,9 @@ from tools.module.tree import CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
-from tools.world.network import Network
+from tools.world.network import Datagram, Network
 
-AEP_ADDRESS, AEP_PORT = "221.229.214.202", 5683  # ctwing.md §0
+AEP_ADDRESS, AEP_PORT, DTLS_PORT = "221.229.214.202", 5683, 5684  # ctwing.md §0
 AEP_NAMES = ("lwm2m.ctwing.cn",)
 AEP_ADDRESS_6 = "240E:980:8120:28:84F4:C0C2:4A95:85F9"  # of the same name (ctwing.md §0)
 NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpython.md §3.6); 0: it was on already
@@ -33,6 +33,11 @@ RESTARTS = 3
 
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
+
+PROTOCOLS = ("lwm2m", "lwm2m-dtls")
+
+PSK = "NOTaSECRETofyour"
+"""Of the simulated device."""
 
 PERIOD = (8004, {"frozen_period": 6})
 
@@ -55,6 +60,9 @@ class Plan:
     seed: int = 1
     loss: float = 0.0
     protocol: str = "lwm2m"
+    """One of PROTOCOLS."""
+    connection_id: int = 0
+    """Length of the DTLS connection ids that the platform gives; 0: it gives none."""
     endpoint_format: str = "imei"
     token_length: int | None = 4
     commands: bool = True
@@ -76,6 +84,10 @@ class Plan:
     def mode(self) -> str:
         """power.mode of the device."""
         return self.config.get("power.mode", default("power.mode"))
+
+    @property
+    def dtls(self) -> bool:
+        return self.protocol == "lwm2m-dtls"
 
     @property
     def commanded(self) -> bool:
@@ -131,6 +143,10 @@ class Run:
     wakes: list[Wake] = field(default_factory=list)
     given: list[Given] = field(default_factory=list)
     problem: ScenarioError | None = None
+
+    def opened(self, datagram: Datagram) -> bytes:
+        """What a datagram carried: itself, or under DTLS what was in it, nothing where nobody could open it."""
+        return datagram.data if self.aep.dtls.opened is None else self.aep.dtls.opened.get(datagram.data, b"")
 
     def ledger(self) -> dict[str, Any]:
         """The power meter's totals: `connected_ms`, `charge_mc`, and of that `psm_mc`, drawn while powered down."""
@@ -196,20 +212,25 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None, hooks: Hooks
 
 async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Run:
     network = Network(loop, events, seed=plan.seed, loss=plan.loss)
-    aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length)
-    real = await aep.start()
+    aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length,
+              connection_id=plan.connection_id)
+    if plan.dtls:
+        aep.dtls.opened = {}
+    real, secure = await aep.start(), await aep.start_dtls()
     for ip in (AEP_ADDRESS, AEP_ADDRESS_6):
         network.serve(ip, AEP_PORT, real)
+        network.serve(ip, DTLS_PORT, secure)
     for name, addresses in plan.names.items():
         network.name(name, addresses)
     module = Module(
         loop, network, events, profile=profile(plan), seed=plan.seed, engine=plan.engine, measure_heap=plan.measure_heap
     )
     mode = "PSM" if plan.mode == "psm" else "DRX"
-    product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode)
+    product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode,
+                                 encryption="dtls" if plan.dtls else "plain")
     who = module.identity
     imei = who.imei if plan.provisioned else "86000000" + who.imei[8:]
-    device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi)
+    device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.dtls else "")
     events.emit("aep", "product", f"product {product}, device {device[:8]}… created", product=product, device=device)
     if plan.engine == "cpython":
         more = surplus(ROOT, plan.app)
@@ -243,8 +264,9 @@ def files(plan: Plan) -> dict[str, bytes]:
         raise ScenarioError("compile", ": ".join(lines), "see `make check`") from None
     config = {
         "server.host": AEP_NAMES[0],
-        "server.port": AEP_PORT,
+        "server.port": DTLS_PORT if plan.dtls else AEP_PORT,
         "lwm2m.endpoint": plan.endpoint_format,
+        **({"security": "psk", "psk": PSK} if plan.dtls else {}),
         **plan.config,
     }
     return {**tree, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}

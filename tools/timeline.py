@@ -37,6 +37,7 @@ LINES: dict[str, Callable[[Event], str]] = {
     "mute": lambda e: f"the meter does not answer to {e.text}",
     "lost": lambda e: f"datagram lost on the way {e.text}, {e.data['bytes']} bytes",
     "dropped": lambda e: f"datagram dropped: {e.text}",
+    "dtls": lambda e: "DTLS: " + e.text,
     "register": lambda e: "← Register {endpoint}, lifetime {lifetime} s, binding {binding}".format(**e.data),
     "rejected": lambda e: "← rejected: " + e.text,
     "observe": lambda e: "→ " + e.text,

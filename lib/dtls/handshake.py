@@ -52,7 +52,6 @@ class Handshake:
         self._server_random = b""
         self._awaited = [_VERIFY_REQUEST, _SERVER_HELLO]  # types of message
         self._expected = b""  # the server's Finished
-        self._known = b""  # the transcript's hash in an abbreviated handshake, until its Finished came
 
     def hello(self, now: int) -> None:
         """Sends ClientHello, with the server's cookie once there is one."""
@@ -167,14 +166,17 @@ class Handshake:
         client.session_id = session_id
         found = _extensions(content[end + 3 :])
         client.extended = _EXTENDED_MASTER in found
-        for kind, wanted in ((_EXTENDED_MASTER, b""), (_RENEGOTIATION, b"\x00")):
-            if found.pop(kind, wanted) != wanted:
-                raise r.Abort(r.HANDSHAKE_FAILURE, "extension %d" % kind)
+        if found.pop(_EXTENDED_MASTER, b""):
+            raise r.Abort(r.DECODE_ERROR, "extended master secret")
+        if found.pop(_RENEGOTIATION, b"\x00") != b"\x00":
+            raise r.Abort(r.HANDSHAKE_FAILURE, "renegotiation")  # RFC 5746 §3.4
         client.cid = b""
         cid = found.pop(_CONNECTION_ID, None)
         if cid is not None:
-            if not client.offer_cid or len(cid) != 1 + cid[0]:
+            if not client.offer_cid:
                 raise r.Abort(r.UNSUPPORTED_EXTENSION, "connection id")
+            if not cid or len(cid) != 1 + cid[0]:
+                raise r.Abort(r.DECODE_ERROR, "connection id")
             client.cid = cid[1:]
         if found:
             raise r.Abort(r.UNSUPPORTED_EXTENSION, "ServerHello with an extension that was not offered")

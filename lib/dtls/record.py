@@ -38,7 +38,7 @@ class DtlsError(Exception):
     none; `ours` whether we sent it. The text holds no secret."""
 
     def __init__(self, text: str, phase: int, alert: int = -1, ours: bool = False) -> None:
-        super().__init__(text)
+        super().__init__(text)  # MicroPython's Exception has no __init__ to be named
         self.phase = phase
         self.alert = alert
         self.ours = ours
@@ -48,7 +48,7 @@ class Abort(DtlsError):
     """What came must end the session with this alert. Does not leave the room."""
 
     def __init__(self, alert: int, text: str) -> None:
-        DtlsError.__init__(self, text, 0, alert, True)
+        super().__init__(text, 0, alert, True)
 
 
 def records(datagram: bytes) -> list:

@@ -9,6 +9,7 @@ import re
 from tools.ctwing import store as db
 from tools.ctwing.checks import (
     ADVISED_SIZE,
+    ENCRYPTIONS,
     ENDPOINTS,
     POWER_MODES,
     PROTOCOLS,
@@ -18,9 +19,11 @@ from tools.ctwing.checks import (
     among,
     checked,
     content_of,
+    psk_of,
     whole,
 )
 from tools.ctwing.draws import Draws
+from tools.ctwing.dtls import DtlsFront, Keys, engine_named
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
 from tools.ctwing.store import (
@@ -38,7 +41,8 @@ from tools.world.events import Events
 
 
 class Aep:
-    """The platform. `token_length` is that of observation tokens, 1…8; None draws it for each registration."""
+    """The platform. `token_length` is that of observation tokens, 1…8; None draws it for each registration.
+    `connection_id` is the length of DTLS connection ids; with 0 none is agreed on, and Mbed TLS is the server."""
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Aep:
         store: Store | None = None,
         seed: int = 1,
         token_length: int | None = 4,
+        connection_id: int = 0,
     ) -> None:
         if token_length is not None and token_length not in range(1, 9):
             raise AepError(f"token_length {token_length} is not 1…8 (RFC 7252 §3; an empty one tells nothing apart)")
@@ -55,6 +60,9 @@ class Aep:
         self.store = store if store is not None else Store()
         self.draws = Draws(seed)
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
+        keys = Keys(self.store, self.front.faults)
+        engine = engine_named("own" if connection_id else "mbedtls", keys, seed, connection_id)
+        self.dtls = DtlsFront(engine, self.front, events, self.store)
         self.store.forget_sessions(loop.time(), "platform started")
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         for command in self.store.commands(status=db.SAVED):
@@ -71,6 +79,7 @@ class Aep:
         power_mode: str = "PSM",
         auto_observe: bool = True,
         transparent: bool = True,
+        encryption: str = "plain",
     ) -> int:
         """Returns the product id."""
         if not name.strip():
@@ -78,16 +87,19 @@ class Aep:
         among("protocol", protocol, PROTOCOLS)
         among("endpoint format", endpoint_format, ENDPOINTS)
         among("power mode", power_mode, POWER_MODES)
+        among("encryption", encryption, ENCRYPTIONS)
         number = self.draws.product_id()
         while self.store.product(number) is not None:
             number = self.draws.product_id()
         self.store.add_product(Product(number, name, protocol, endpoint_format, power_mode, auto_observe, transparent,
-                                       self.loop.time()))
+                                       self.loop.time(), encryption))
         return number
 
-    def create_device(self, product: int, *, name: str, imei: str, imsi: str = "") -> str:
+    def create_device(
+        self, product: int, *, name: str, imei: str, imsi: str = "", psk: str = "", psk_hex: str = ""
+    ) -> str:
         """Returns the device id. An IMEI is unique over the whole platform: a device that has it already is cancelled
-        where it was (ctwing.md §2.1)."""
+        where it was (ctwing.md §2.1). Where the product asks for DTLS, the key is given as text or in hex, or drawn."""
         kind = self.store.product(product)
         if kind is None:
             raise Unknown(f"there is no product {product}")
@@ -99,6 +111,11 @@ class Aep:
             raise AepError(f"IMSI {imsi!r} is not up to 15 digits")
         if "{imsi}" in ENDPOINTS[kind.endpoint_format] and not imsi:
             raise AepError(f"endpoint format {kind.endpoint_format} of this product needs the device's IMSI")
+        key = psk_of(psk, psk_hex)
+        if key and kind.encryption == "plain":
+            raise AepError("a PSK needs a product with encryption dtls")
+        if not key and kind.encryption == "dtls":
+            key = self.draws.psk().encode().hex()
         former = self.store.device_by("imei", imei)
         if former is not None:
             self._cancel(former)
@@ -107,7 +124,7 @@ class Aep:
             identity = self.draws.device_id()
         endpoint = ENDPOINTS[kind.endpoint_format].format(imei=imei, imsi=imsi)
         self.store.add_device(Device(identity, product, name, imei, imsi, endpoint, db.REGISTERED, self.loop.time(),
-                                     None, False))
+                                     None, False, key))
         return identity
 
     def _cancel(self, device: Device) -> None:
@@ -251,9 +268,15 @@ class Aep:
 
     def _strike(self, switch: Switch, device: str | None) -> None:
         self.front.faults.struck(switch, device)
+        if switch.name in ("forget-dtls", "end-dtls"):
+            for one in self.store.devices():
+                if device in (None, one.id):
+                    self.dtls.forget(one, say=switch.name == "end-dtls")
+            return
         if switch.name == "restart":
             device = None
             self.front.forget_messages()
+            self.dtls.restart()
         for struck in [device] if device is not None else [known.id for known in self.store.devices()]:
             if switch.name == "forget-observation":
                 self.front.forget(struck)
@@ -263,13 +286,20 @@ class Aep:
     def recreate(self, device: str) -> str:
         """Deletes a device and adds it again under its product, as the guide's FAQ advises; returns its new id."""
         former = self.device(device)
-        return self.create_device(former.product, name=former.name, imei=former.imei, imsi=former.imsi)
+        return self.create_device(former.product, name=former.name, imei=former.imei, imsi=former.imsi,
+                                  psk_hex=former.psk)
 
     # service
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Opens the LwM2M front; returns the address it listens on."""
         transport, _ = await self.loop.create_datagram_endpoint(lambda: self.front, local_addr=(host, port))
+        name = transport.get_extra_info("sockname")
+        return name[0], name[1]
+
+    async def start_dtls(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the DTLS front; returns the address it listens on."""
+        transport, _ = await self.loop.create_datagram_endpoint(lambda: self.dtls, local_addr=(host, port))
         name = transport.get_extra_info("sockname")
         return name[0], name[1]
 
@@ -280,4 +310,5 @@ class Aep:
         for timer in self._expiries.values():
             timer.cancel()
         self._expiries.clear()
+        self.dtls.close()
         self.front.close()

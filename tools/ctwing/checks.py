@@ -14,6 +14,8 @@ ENDPOINTS = {  # ctwing.md §1.4
     "urn:imei-imsi": "urn:imei-imsi:{imei}-{imsi}",
 }
 POWER_MODES = ("PSM", "DRX", "eDRX")
+ENCRYPTIONS = ("plain", "dtls")
+PSK_LIMIT = 64  # bytes that everybody takes (RFC 4279 §5.3)
 DATA_TYPES = ("string", "hex", "json")
 TTL_LIMIT = 864_000  # seconds, ctwing.md §6.2
 PATH = re.compile(r"(/\d{1,5}){1,4}")  # object, instance, resource, resource instance
@@ -39,6 +41,20 @@ class Unknown(AepError):
 def among(name: str, value: str, choices: Collection[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise AepError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}")
+
+
+def psk_of(text: str, digits: str) -> str:
+    """A device's key in hex, given as text or as hex digits; "" where none is given (ctwing.md §1.5, §2.7)."""
+    if not isinstance(text, str) or not isinstance(digits, str):
+        raise AepError("a PSK is text")
+    if text and digits:
+        raise AepError("a PSK is given as text or as hex, not as both")
+    if not re.fullmatch(r"([0-9A-Fa-f]{2})*", digits):
+        raise AepError("a PSK in hex is an even number of hex digits")
+    key = text.encode().hex() if text else digits.lower()
+    if len(key) > 2 * PSK_LIMIT:
+        raise AepError(f"the PSK has {len(key) // 2} bytes; {PSK_LIMIT} is the most")
+    return key
 
 
 def content_of(content: str | bytes, data_type: str) -> bytes:

@@ -4,6 +4,7 @@ Every device has a stream of its own, so that what one device does never changes
 """
 
 import random
+import string
 from collections import deque
 from collections.abc import Callable
 
@@ -29,6 +30,10 @@ class Draws:
     def device_id(self) -> str:
         """32 hex digits, ctwing.md §1.1."""
         return f"{self._stream('device').getrandbits(128):032x}"
+
+    def psk(self) -> str:
+        """16 letters and digits, as the platform draws them (ctwing.md §2.7)."""
+        return "".join(self._stream("psk").choices(string.ascii_letters + string.digits, k=16))
 
     def first_mid(self, device: str) -> int:
         return self._stream(f"mid {device}").randrange(65536)

@@ -104,6 +104,13 @@ TABLE: tuple[Switch, ...] = (
            check=_count),
     Switch("every-request", "one request of every kind a server may send", when=HEARD),
     Switch("ping", "a CoAP ping", when=HEARD),
+    # of DTLS
+    Switch("silent-handshake", "no ClientHello is answered; for all devices: nobody knows yet who it is"),
+    Switch("wrong-psk", "the platform has another key for the device"),
+    Switch("silent-keys", "what the server says from ClientKeyExchange on is lost, and its session forgotten"),
+    Switch("lost-finished", "the server's Finished is lost"),
+    Switch("forget-dtls", "the DTLS session is forgotten; the device is not told", when=NOW),
+    Switch("end-dtls", "the DTLS session is ended by close_notify", when=NOW),
     # of all answers
     Switch("delay-answers", "answers come late", argument="seconds", default=3.0, check=_seconds),
     Switch("separate-answers", "Register and Update get an empty ACK, then their answer as a message of its own"),

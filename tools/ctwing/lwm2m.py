@@ -1,6 +1,6 @@
 """The platform's LwM2M front: who may register, update and deregister, and what a registration is.
 
-It answers as ctwing.md §2 documents AEP; where a source is silent the comment says so. No DTLS, no bootstrap.
+It answers as ctwing.md §2 documents AEP; where a source is silent the comment says so. No bootstrap; DTLS is dtls.py's.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Lwm2mFront(Requests):
                 if method == Code.POST:
                     return self._update(request, path[1], address)
                 if method == Code.DELETE:
-                    return self._deregister(request, path[1])
+                    return self._deregister(request, path[1], address)
                 raise Refused(Code.METHOD_NOT_ALLOWED, "only POST updates and DELETE deregisters")
             raise Refused(Code.NOT_FOUND, f"there is no /{'/'.join(path)[:60]}")
         except Refused as refusal:
@@ -86,6 +86,8 @@ class Lwm2mFront(Requests):
 
     def ignored(self, message: Message, address: Address) -> bool:
         device, path = self._sender(message), message.opt.uri_path
+        if message.code.is_response() and device and not self.trusted(self._sessions[device].device, address):
+            return True  # whoever it is
         if self._reports(message):
             moved = address != self._sessions[device].address
             return bool((moved and self.faults.take("ignore-new-address", device))
@@ -122,6 +124,9 @@ class Lwm2mFront(Requests):
         if request.opt.content_format not in (None, LINK_FORMAT):
             raise Refused(Code.UNSUPPORTED_CONTENT_FORMAT, "the object list is link-format (40)")
         device = self._admitted(endpoint)
+        if not self.trusted(device, address):
+            raise Refused(Code.FORBIDDEN, f"{endpoint}: not by {peer_name(address)}: the product's encryption, or "
+                                          "another device's key")
         self.end(device.id, "registered anew", online=True)
         session = self._open(device, address, lifetime, binding, request.payload)
         self._expires_in(session, kept)
@@ -191,7 +196,7 @@ class Lwm2mFront(Requests):
 
     def _update(self, request: Message, endpoint: str, address: Address) -> Message:
         self._on_purpose("refuse-update", self._sender(request))
-        session = self._session_at(endpoint)
+        session = self._session_at(endpoint, address)
         query = parameters(request)
         lifetime, kept = (
             self._lifetime(session.device.id, query) if "lt" in query else (session.lifetime, session.kept)
@@ -209,17 +214,19 @@ class Lwm2mFront(Requests):
         self._soon(session)
         return self._reply(request, session, Code.CHANGED)
 
-    def _deregister(self, request: Message, endpoint: str) -> Message:
-        session = self._session_at(endpoint)
+    def _deregister(self, request: Message, endpoint: str, address: Address) -> Message:
+        session = self._session_at(endpoint, address)
         self._emit("deregister", f"{endpoint} deregisters", device=session.device.id, endpoint=endpoint)
         self.end(session.device.id, "deregistered")
         return self._reply(request, session, Code.DELETED)
 
-    def _session_at(self, endpoint: str) -> Session:
+    def _session_at(self, endpoint: str, address: Address) -> Session:
         device = self.store.device_by("endpoint", endpoint)
         session = self._sessions.get(device.id) if device else None
         if session is None:
             raise Refused(Code.NOT_FOUND, f"rd/{endpoint[:60]}: no registration, or its lifetime is over")
+        if not self.trusted(session.device, address):
+            raise Refused(Code.UNAUTHORIZED, f"rd/{endpoint[:60]}: not by {peer_name(address)}")
         return session
 
     def _reply(self, request: Message, session: Session, code: Code, location: tuple[str, ...] = ()) -> Message:

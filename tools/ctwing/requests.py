@@ -13,7 +13,7 @@ from aiocoap.numbers.codes import Code
 
 from tools.ctwing import store as db
 from tools.ctwing.draws import Draws
-from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, nothing
+from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, is_secure, nothing
 from tools.ctwing.faults import Faults
 from tools.ctwing.session import Session, peer_name
 from tools.ctwing.tlv import readable
@@ -32,6 +32,7 @@ class Requests(MessageLayer):
         super().__init__(loop)
         self.events, self.store, self.draws, self.token_length = events, store, draws, token_length
         self.faults = Faults(events)
+        self.identity_at: Callable[[Address], str] = lambda address: ""  # whose DTLS session an address is
         self._sessions: dict[str, Session] = {}  # by device id
         self._tokens: dict[bytes, Session] = {}  # of observations; every session's `observed` has the path
         self._mids: dict[str, int] = {}  # the next MID per device id, "" for strangers
@@ -84,6 +85,11 @@ class Requests(MessageLayer):
             return None
         self._moved(found, address)
         return self._notified(found, response)
+
+    def trusted(self, device: db.Device, address: Address) -> bool:
+        """Whether the device may speak from there: through a DTLS session of its own where it has a key, else without
+        one."""
+        return self.identity_at(address) == device.imei if device.psk else not is_secure(address)
 
     def _session_of(self, token: bytes) -> Session | None:
         """Whose token it is: of an observation, or of a request under way."""

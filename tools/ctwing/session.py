@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from aiocoap import Message
 from aiocoap.numbers.codes import Code
 
-from tools.ctwing.exchange import Address, Exchange
+from tools.ctwing.exchange import Address, Exchange, is_secure
 from tools.ctwing.store import Device
 from tools.ctwing.transfer import Step, Transfer
 
@@ -56,7 +56,7 @@ class Refused(Exception):
 
 
 def peer_name(address: Address) -> str:
-    return f"{address[0]}:{address[1]}"
+    return f"{address[0]}:{address[1]}" + " by DTLS" * is_secure(address)
 
 
 def parameters(request: Message) -> dict[str, str]:

@@ -20,10 +20,12 @@ REGISTERED, ACTIVATED, CANCELLED = "registered", "activated", "cancelled"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS products (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, protocol TEXT NOT NULL, endpoint_format TEXT NOT NULL,
-    power_mode TEXT NOT NULL, auto_observe INTEGER NOT NULL, transparent INTEGER NOT NULL, created REAL NOT NULL);
+    power_mode TEXT NOT NULL, auto_observe INTEGER NOT NULL, transparent INTEGER NOT NULL, created REAL NOT NULL,
+    encryption TEXT NOT NULL DEFAULT 'plain');
 CREATE TABLE IF NOT EXISTS devices (
     id TEXT PRIMARY KEY, product INTEGER NOT NULL REFERENCES products(id), name TEXT NOT NULL, imei TEXT NOT NULL,
-    imsi TEXT NOT NULL, endpoint TEXT NOT NULL, life_cycle TEXT NOT NULL, created REAL NOT NULL, activated REAL);
+    imsi TEXT NOT NULL, endpoint TEXT NOT NULL, life_cycle TEXT NOT NULL, created REAL NOT NULL, activated REAL,
+    psk TEXT NOT NULL DEFAULT '');
 CREATE UNIQUE INDEX IF NOT EXISTS one_imei ON devices(imei) WHERE life_cycle != 'cancelled';
 CREATE UNIQUE INDEX IF NOT EXISTS one_endpoint ON devices(endpoint) WHERE life_cycle != 'cancelled';
 CREATE TABLE IF NOT EXISTS registrations (
@@ -56,6 +58,9 @@ CREATE TABLE IF NOT EXISTS trace (
 CREATE INDEX IF NOT EXISTS trace_orphans ON trace(peer) WHERE device IS NULL;
 """
 
+ADDED = (("products", "encryption", "'plain'"), ("devices", "psk", "''"))
+"""Columns that a file of an earlier version lacks, with what stands for them there."""
+
 
 @dataclass(frozen=True)
 class Product:
@@ -67,11 +72,13 @@ class Product:
     auto_observe: bool
     transparent: bool
     created: float
+    encryption: str = "plain"
 
 
 @dataclass(frozen=True)
 class Device:
-    """`endpoint` is the one `ep` the platform accepts from it; `online` is true while a registration lives."""
+    """`endpoint` is the one `ep` the platform accepts from it; `online` is true while a registration lives; `psk` is
+    the key in hex, "" where the product is plain."""
 
     id: str
     product: int
@@ -83,6 +90,7 @@ class Device:
     created: float
     activated: float | None
     online: bool
+    psk: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,6 +220,9 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
+        for table, column, default in ADDED:
+            if column not in [row[1] for row in self._db.execute(f"PRAGMA table_info({table})")]:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT {default}")
 
     def close(self) -> None:
         self._db.close()

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from tools.ctwing.aep import Aep
-from tools.ctwing.checks import DATA_TYPES, ENDPOINTS, POWER_MODES, REQUESTS, AepError, Unknown
+from tools.ctwing.checks import DATA_TYPES, ENCRYPTIONS, ENDPOINTS, POWER_MODES, REQUESTS, AepError, Unknown
 from tools.ctwing.faults import MESSAGE, TABLE
+from tools.ctwing.session import peer_name
 from tools.ctwing.store import Command, Device, Notification, Request, TraceRow, Uplink
 from tools.ctwing.tlv import readable
 from tools.ctwing.trace import one_line, write_pcap
@@ -40,8 +41,10 @@ class Field(NamedTuple):
 
 
 NEW_PRODUCT = {"name": Field(str), "endpoint_format": Field(str, "imei"), "power_mode": Field(str, "PSM"),
-               "auto_observe": Field(bool, True), "transparent": Field(bool, True)}
-NEW_DEVICE = {"product": Field(int), "name": Field(str), "imei": Field(str), "imsi": Field(str, "")}
+               "auto_observe": Field(bool, True), "transparent": Field(bool, True),
+               "encryption": Field(str, "plain")}
+NEW_DEVICE = {"product": Field(int), "name": Field(str), "imei": Field(str), "imsi": Field(str, ""),
+              "psk": Field(str, ""), "psk_hex": Field(str, "")}
 NEW_COMMAND = {"content": Field(str), "type": Field(str, "string"), "ttl": Field(int, 7200)}
 NEW_REQUEST = {"kind": Field(str), "path": Field(str), "payload": Field(str, ""), "hex": Field(bool, False),
                "format": Field(int, None), "query": Field(str, ""), "accept": Field(int, None),
@@ -170,6 +173,15 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")  # Python reads NaN, browsers do not
 
 
+def text_of(psk: str) -> str:
+    """A key as text, "" where it is none: as the console shows it (ctwing.md §1.5)."""
+    try:
+        text = bytes.fromhex(psk).decode("ascii")
+    except UnicodeDecodeError:
+        return ""
+    return text if text.isprintable() else ""
+
+
 def device_shown(aep: Aep, device: Device) -> dict[str, Any]:
     """A device with its states, and what its registration says while it is on-line."""
     product = aep.store.product(device.product)
@@ -178,11 +190,12 @@ def device_shown(aep: Aep, device: Device) -> dict[str, Any]:
     if session is not None:
         left = session.expiry.when() - aep.loop.time() if session.expiry is not None else 0.0
         registration = {
-            "address": f"{session.address[0]}:{session.address[1]}", "lifetime": session.lifetime,
+            "address": peer_name(session.address), "lifetime": session.lifetime,
             "left": max(0, round(left)), "binding": session.binding, "observed": sorted(session.observed.values()),
         }
     waiting = len(aep.store.commands(device.id, "SAVED"))
-    return {**asdict(device), "endpoint_format": product.endpoint_format, "power_mode": product.power_mode,
+    return {**asdict(device), "psk": text_of(device.psk), "psk_hex": device.psk, "encryption": product.encryption,
+            "endpoint_format": product.endpoint_format, "power_mode": product.power_mode,
             "product_name": product.name, "registration": registration, "commands_waiting": waiting}
 
 
@@ -219,7 +232,8 @@ def trace_shown(row: TraceRow) -> dict[str, Any]:
 async def get_choices(request: web.Request) -> web.Response:
     """What the forms of a page may offer."""
     return web.json_response({
-        "endpoint_formats": list(ENDPOINTS), "power_modes": list(POWER_MODES), "command_types": list(DATA_TYPES),
+        "endpoint_formats": list(ENDPOINTS), "power_modes": list(POWER_MODES), "encryptions": list(ENCRYPTIONS),
+        "command_types": list(DATA_TYPES),
         "requests": list(REQUESTS),
     })
 

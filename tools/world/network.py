@@ -190,11 +190,11 @@ class Network:
             out["bytes_" + datagram.direction] += datagram.wire_bytes
         return out
 
-    def trace_sha256(self) -> str:
-        """SHA-256 over (time in microseconds, direction, datagram) of everything sent, lost ones included."""
+    def trace_sha256(self, content: Callable[[Datagram], bytes] = lambda datagram: datagram.data) -> str:
+        """SHA-256 over (time in microseconds, direction, length, content) of everything sent, lost ones included."""
         digest = hashlib.sha256()
         for d in self.trace:
-            digest.update(b"%d %s %d " % (d.t_us, d.direction.encode(), len(d.data)) + d.data)
+            digest.update(b"%d %s %d " % (d.t_us, d.direction.encode(), len(d.data)) + content(d))
         return digest.hexdigest()
 
     # -- inside --------------------------------------------------------------------------------------------------
