@@ -1,5 +1,6 @@
 """One DTLS session of ours on a real UDP socket, in real time, by whichever interpreter this runs in: imported in
-CPython, a script in the VM (`micropython drive.py LIB`). The plan, on stdin there, and what came of it are JSON, bytes in hex."""
+CPython, a script in the VM (`micropython drive.py LIB`). The plan, there on stdin, and what came of it are JSON, bytes
+in hex."""
 
 import sys
 import time

@@ -3,7 +3,7 @@
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Server:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
         )
         self._echo = echo
+        self._then: list[tuple[bytes, Callable[[], object]]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         until = time.monotonic() + LIMIT_S
@@ -48,6 +49,14 @@ class Server:
             self.said += data
             if self._echo:
                 self.process.stdin.write(data)
+            for text, act in self._then[:]:
+                if text in self.said:
+                    self._then.remove((text, act))
+                    act()
+
+    def after(self, text: bytes, act: Callable[[], object]) -> None:
+        """Calls `act()` once it has said `text`."""
+        self._then.append((text, act))
 
     def tell(self, text: bytes) -> None:
         assert self.process.stdin
