@@ -187,3 +187,20 @@ class Rig:
     def unmoved(self):
         """Whether the last datagram had no effect at all, and the session still comes to its end."""
         return self.client.error is None and not self.watched.datagrams
+
+
+def held(client):
+    """Bytes of all byte strings a client and its handshake hold, keys of a protection aside."""
+    total, left = 0, [client.__dict__[name] for name in client.__dict__]
+    if client._shake is not None:
+        left += [client._shake.__dict__[name] for name in client._shake.__dict__]
+    while left:
+        one = left.pop()
+        if isinstance(one, (bytes, bytearray)):
+            total += len(one)
+        elif isinstance(one, (list, tuple)):
+            total += 8
+            left += one
+        elif isinstance(one, dict):
+            left += [one[name] for name in one]
+    return total
