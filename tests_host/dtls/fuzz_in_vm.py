@@ -1,5 +1,5 @@
-# Runs inputs of fuzzing.py in a MicroPython VM: `micropython fuzz_in_vm.py LIB ROOT SEED INPUTS`. Prints the digest, and
-# the most bytes of heap that one datagram left in use and that it used on the way.
+# Runs inputs of fuzzing.py in a MicroPython VM: `micropython fuzz_in_vm.py LIB ROOT SEED INPUTS`. Prints the
+# digest, and the most bytes of heap that one datagram left in use and that it used on the way.
 import gc
 import sys
 

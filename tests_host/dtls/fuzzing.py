@@ -1,5 +1,5 @@
-"""Inputs for the DTLS client, made from what an honest server says and changed on every level, in every state of the client;
-what must hold after each. Runs equal in CPython and in the VMs: the same seed gives the same digest.
+"""Inputs for the DTLS client in every state of it, made from what an honest server says and changed on every level, and
+what must hold after each. Equal in CPython and in the VMs: the same seed gives the same digest.
 
 `Fuzz(seed).run(first, count)`; an input has its own random numbers, so that one can be run alone.
 """
@@ -12,11 +12,12 @@ from dtls import client as c
 from dtls import saved
 from dtls.record import DtlsError
 from tests_host.dtls import scripted_server as s
-from tests_host.dtls.rig import IDENTITY, PSK, Rig, Watched, held
+from tests_host.dtls.rig import IDENTITY, PSK, Rig, Watched, held, quickly
 
 HELD = 6000  # bytes in strings of a client and its handshake: 4 messages of 512, a record of 512, transcript, flight
 ALERTS_AND_FLIGHTS = 4  # datagrams beyond one for each record that came: 3 cookies answered, the last flight
 LARGE = [0, 1, 2, 11, 12, 13, 31, 32, 33, 63, 64, 127, 128, 255, 256, 511, 512, 513, 0x4000, 0xFFFF]
+VALUES = [0, 1, -1, s.CBC, s.CCM_8, 1 << 47, (1 << 48) - 1, 1 << 48, None, "", "00", True, []]  # of a saved field
 KINDS = [0, 1, 2, 3, 4, 11, 12, 13, 14, 16, 20, 21, 22, 23, 24, 25, 255]
 
 SCENARIOS = [
@@ -32,7 +33,7 @@ SCENARIOS = [
 
 
 class Draw:
-    """Random numbers, the same in every interpreter: a linear congruence modulo 2**31, of which the high bits are used."""
+    """Random numbers, the same in every interpreter: a linear congruence modulo 2**31, without its lowest bits."""
 
     def __init__(self, seed):
         self._state = seed * 2654435761 % 0x7FFFFFFF
@@ -107,7 +108,7 @@ class Scenario:
 
 def restored(kept):
     client = c.Client(IDENTITY, PSK)
-    return Watched(client, kept["seq"]) if saved.load(kept, client) else None
+    return Watched(client, kept["seq"]) if quickly(lambda: saved.load(kept, client)) else None
 
 
 class Fuzz:
@@ -146,8 +147,9 @@ class Fuzz:
                 at += 1
             self._receive(watched, datagram, now)
         if draw.one_in(4):
-            now += draw.pick([1, 1000, 40000])
-            watched.poll(now)
+            for _ in range(draw.pick([1, 2, 6])):
+                now += draw.pick([1, 1000, 40000])
+                watched.poll(now)
         if draw.one_in(4):
             self._talk(draw, watched)
         client = watched.client
@@ -199,7 +201,7 @@ def doubtful(draw, kept):
         name, how = draw.pick(sorted(kept)), draw.below(8)
         value = kept[name]
         if not isinstance(value, str) or how == 0:
-            kept[name] = draw.pick([0, 1, -1, s.CBC, s.CCM_8, 1 << 47, (1 << 48) - 1, 1 << 48, None, "", "00", True, []])
+            kept[name] = draw.pick(VALUES)
         elif how < 3:
             kept[name] = "".join([chr(byte & 0x7F) for byte in changed(draw, value.encode())])
         else:

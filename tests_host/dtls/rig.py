@@ -16,6 +16,15 @@ DATAGRAM = 1200  # the longest of a handshake
 FATAL, WARNING = 2, 1
 
 
+def quickly(call):
+    """With the AES of tests."""
+    before, primitives._aes = primitives._aes, aes
+    try:
+        return call()
+    finally:
+        primitives._aes = before
+
+
 class Watched:
     """A client. `datagrams` are those of the last call; each record has a number of its own, nothing is said in plain
     after the ChangeCipherSpec but what was said before it, and application data never."""
@@ -45,11 +54,7 @@ class Watched:
 
     def _run(self, call):
         """What was sent."""
-        before, primitives._aes = primitives._aes, aes
-        try:
-            call()
-        finally:
-            primitives._aes = before
+        quickly(call)
         self.datagrams = self.client.out[:]
         del self.client.out[:]
         for datagram in self.datagrams:

@@ -1,6 +1,6 @@
 # runs in: cpython, vm
-"""Records that are cut short, changed, forged, repeated, old, of another epoch, type or version, or at another time: they
-are dropped, without a word (RFC 6347 §4.1.2.7), and the session goes on."""
+"""Records that are cut short, changed, forged, repeated, old, of another epoch, type or version, or too early: they are
+dropped without a word (RFC 6347 §4.1.2.7), and the session goes on."""
 
 from ustruct import pack
 
@@ -148,7 +148,8 @@ def test_other_epochs_are_dropped_in_every_state():
 def test_after_the_handshake_nothing_unprotected_counts():
     for suite in SUITES:
         rig = Rig("open", suite)
-        for body in (b"\x02\x28", b"\x01\x00", b"\x01", b"", b"data", s.message(0, 0, b""), s.message(s.SERVER_HELLO, 9, b"")):
+        messages = s.message(s.HELLO_REQUEST, 0, b""), s.message(s.SERVER_HELLO, 9, b"")
+        for body in (b"\x02\x28", b"\x01\x00", b"\x01", b"", b"data") + messages:
             for kind in (s.CCS, s.ALERT, s.HANDSHAKE, s.DATA):
                 assert dropped(rig, rig.server.record(kind, body))
         rig.talk()

@@ -1,6 +1,6 @@
 # runs in: cpython, vm
-"""Alerts of every kind at every moment, servers that resume what they must not, saved sessions that are in doubt, and the
-end of the record numbers."""
+"""Alerts of every kind at every moment, servers that resume what they must not, saved sessions that are in doubt, and
+the end of the record numbers."""
 
 from dtls import client as c
 from dtls import saved
@@ -24,7 +24,8 @@ def test_a_fatal_alert_of_any_number_ends_the_session_without_an_answer():
             rig, epoch = of(step)
             assert not rig.receive(rig.server.record(s.ALERT, bytes([FATAL, alert]), epoch))
             error = rig.client.error
-            assert rig.client.state == c.CLOSED and (error.alert, error.ours, error.phase) == (alert, False, PHASES[step])
+            assert rig.client.state == c.CLOSED
+            assert (error.alert, error.ours, error.phase) == (alert, False, PHASES[step])
             assert rig.client.deadline() is None and not rig.watched.poll(100000)
 
 
