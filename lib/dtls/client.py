@@ -228,7 +228,7 @@ class Client:
         if not self._switched:
             self.out.append(r.plain(r.ALERT, self._plain, body))
             self._plain += 1
-        else:
+        elif not r.spent(self.sequence):
             self.out.append(self._sealed(r.ALERT, body))
 
     def _end(self, error) -> None:

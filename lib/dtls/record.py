@@ -4,6 +4,7 @@ from micropython import const
 from ustruct import pack, unpack_from
 
 VERSION = const(0xFEFD)  # DTLS 1.2
+_VERSION_1_0 = const(0xFEFF)
 
 CHANGE_CIPHER_SPEC = const(20)
 ALERT = const(21)
@@ -52,14 +53,14 @@ class Abort(DtlsError):
 
 
 def records(datagram: bytes) -> list:
-    """[(type, epoch, sequence number, fragment)] of a datagram, up to what is no DTLS 1.x record."""
+    """[(type, epoch, sequence number, fragment)] of a datagram, up to what is no record of DTLS 1.0 or 1.2."""
     found = []
     at = 0
     while at + _HEADER <= len(datagram):
         kind, version, epoch, high, low, length = unpack_from(">BHHHIH", datagram, at)
         at += _HEADER
-        # A HelloVerifyRequest may say 1.0 (RFC 6347 §4.2.1)
-        if version >> 8 != 0xFE or at + length > len(datagram):
+        # A HelloVerifyRequest may say 1.0 (RFC 6347 §4.2.1); a MAC covers 1.2
+        if version != VERSION and (epoch or version != _VERSION_1_0) or at + length > len(datagram):
             break
         found.append((kind, epoch, high << 32 | low, datagram[at : at + length]))
         at += length

@@ -11,7 +11,7 @@ import pytest
 
 from tests_host.device.cutting import CUT, LOST, PROGRAM, Scene, play, points
 from tests_host.device.test_power_cut_more import both, switch, valve, woken
-from tests_host.device.world import HOUR, World
+from tests_host.device.world import World
 from tools.ctwing.dtls_own import Options
 from tools.ctwing.dtls_own_records import Ccm8, split
 from tools.scenario import AEP_ADDRESS, DTLS_PORT
@@ -137,31 +137,39 @@ def test_cuts_in_a_row_at_every_moment_of_a_kept_session():
         assert world.waiting() == []
 
 
-@pytest.mark.parametrize("cut_at", [None, *range(1, 60, 4)])
-def test_no_record_of_before_is_taken_in_a_session_that_was_kept(cut_at):
-    """The request to restart comes again, byte by byte: only DTLS can know that it is old."""
-    with World({"report.interval": 6 * HOUR}, dtls=BY_ID) as world:
-        assert world.power_on() == "psm"
-        world.aep.ask(world.device, "execute", "/3/0/4")
-        how = world.wake(cut_at=cut_at)
-        for _ in range(2):  # where it was not answered before the cut, it comes again
-            while how != "psm":
-                how = world.again(how)
-            how = world.wake()
-        assert how == "psm"
-        restarts = [event for event in world.of("power") if event.text == "restart"]
-        assert len(restarts) >= 1 or cut_at is not None
-        old = [datagram.data for datagram in world.network.trace if datagram.direction == "down"]
+def replay(world):
+    """All that the platform has sent so far comes again whenever it has heard the device."""
+    old = [datagram.data for datagram in world.network.trace if datagram.direction == "down"]
 
-        def listen(event):
-            if event.kind == "uplink":
-                for data in old:
-                    world.network.inject(data, (AEP_ADDRESS, DTLS_PORT))
+    def listen(event):
+        if event.kind == "uplink":
+            for data in old:
+                world.network.inject(data, (AEP_ADDRESS, DTLS_PORT))
 
-        world.events.listeners.append(listen)
-        for _ in range(2):
-            assert world.wake() == "psm"
-        assert [event for event in world.of("power") if event.text == "restart"] == restarts
+    world.events.listeners.append(listen)
+
+
+def restarts(world):
+    return len([event for event in world.of("power") if event.text == "restart"])
+
+
+def test_no_record_of_before_is_taken_in_a_session_that_was_kept():
+    """A request to restart comes again, byte by byte: only DTLS can know that it is old. Cut after it was answered and
+    before the wake has ended, and then in wakes to come."""
+    answered = 0
+    for cut_at in range(14, 44):
+        with World(dtls=BY_ID) as world:
+            assert world.power_on() == "psm"
+            asked = world.aep.ask(world.device, "execute", "/3/0/4")
+            how = world.wake(cut_at=cut_at)
+            if world.aep.store.request(asked).status != "ANSWERED":
+                continue
+            before = restarts(world)
+            answered += how == "cut"
+            replay(world)
+            assert world.again(how) == "psm" and world.wake() == "psm"
+            assert restarts(world) == before, cut_at
+    assert answered >= 3
 
 
 def test_the_wire_is_looked_at_rightly():

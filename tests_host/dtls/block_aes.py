@@ -1,5 +1,5 @@
-"""AES-128 on whole blocks for tests, called as ucryptolib's: the VM's own, else the library cryptography's, else (MicroPython
-1.13 has neither) the room's, which FIPS 197's vectors judge."""
+"""AES-128 on whole blocks for tests, called as ucryptolib's: the VM's own, else the library cryptography's, else
+the room's, which FIPS 197's vectors judge (MicroPython 1.13 on a PC has neither)."""
 
 try:
     from ucryptolib import aes

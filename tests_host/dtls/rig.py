@@ -16,6 +16,15 @@ DATAGRAM = 1200  # the longest of a handshake
 FATAL, WARNING = 2, 1
 
 
+def quickly(call):
+    """With the AES of tests."""
+    before, primitives._aes = primitives._aes, aes
+    try:
+        return call()
+    finally:
+        primitives._aes = before
+
+
 class Watched:
     """A client. `datagrams` are those of the last call; each record has a number of its own, nothing is said in plain
     after the ChangeCipherSpec but what was said before it, and application data never."""
@@ -45,11 +54,7 @@ class Watched:
 
     def _run(self, call):
         """What was sent."""
-        before, primitives._aes = primitives._aes, aes
-        try:
-            call()
-        finally:
-            primitives._aes = before
+        quickly(call)
         self.datagrams = self.client.out[:]
         del self.client.out[:]
         for datagram in self.datagrams:
@@ -187,3 +192,20 @@ class Rig:
     def unmoved(self):
         """Whether the last datagram had no effect at all, and the session still comes to its end."""
         return self.client.error is None and not self.watched.datagrams
+
+
+def held(client):
+    """Bytes of all byte strings a client and its handshake hold, keys of a protection aside."""
+    total, left = 0, [client.__dict__[name] for name in client.__dict__]
+    if client._shake is not None:
+        left += [client._shake.__dict__[name] for name in client._shake.__dict__]
+    while left:
+        one = left.pop()
+        if isinstance(one, (bytes, bytearray)):
+            total += len(one)
+        elif isinstance(one, (list, tuple)):
+            total += 8
+            left += one
+        elif isinstance(one, dict):
+            left += [one[name] for name in one]
+    return total

@@ -138,7 +138,8 @@ def extension(kind, content):
 def framed(kind, epoch, sequence, fragment, version=DTLS_1_2, length=None, cid=b""):
     """A record's header, and the fragment as it is."""
     length = len(fragment) if length is None else length
-    return pack(">BHHHI", kind, version, epoch, sequence >> 32, sequence & 0xFFFFFFFF) + cid + pack(">H", length) + fragment
+    head = pack(">BHHHI", kind, version, epoch, sequence >> 32, sequence & 0xFFFFFFFF) + cid
+    return head + pack(">H", length) + fragment
 
 
 def split(datagram, cid=b""):
