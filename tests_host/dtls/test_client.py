@@ -5,7 +5,7 @@ from ubinascii import unhexlify
 
 from dtls import (
     cbc,  # noqa: F401 - the old VM gets only what a test file names
-    ccm,  # noqa: F401
+    ccm,
     handshake,  # noqa: F401
     soft_aes,  # noqa: F401
 )
@@ -174,17 +174,44 @@ def test_nothing_is_due_without_a_handshake():
     assert one.deadline() is None
 
 
-def test_the_last_flight_of_a_resumed_handshake_goes_again_only_when_asked_for_and_so_many_times():
+def resumed():
+    """A client behind an abbreviated handshake; its last flight is out."""
     first, one = client(), client()
     replayed(recorded.CCM, first)
     one.start(0, unhexlify(recorded.RANDOM), first.resumption())
-    cookie, hello = theirs(recorded.AGAIN)[:2]
-    one.receive(cookie, 0)
-    out(one)
-    one.receive(hello, 0)
-    assert one.state == c.CONNECTED and one.deadline() is None and len(out(one)) == 1
-    one.receive(hello, 10)  # the very same records: a repetition, dropped
+    for data in theirs(recorded.AGAIN)[:2]:
+        out(one)
+        one.receive(data, 0)
+    assert one.state == c.CONNECTED and one.deadline() is None
+    return one
+
+
+def from_server(one, kind, sequence, body):
+    """A record of the server: the key block with each pair exchanged."""
+    block = one.block
+    server = ccm.Protection(block[16:32] + block[:16] + block[36:40] + block[32:36])
+    return r.seal(server, kind, sequence, body, b"")
+
+
+def test_the_last_flight_of_a_resumed_handshake_goes_again_when_asked_for_and_so_many_times():
+    one = resumed()
+    first = out(one)
+    assert len(first) == 1
+    one.receive(theirs(recorded.AGAIN)[1], 10)  # the very same records: repetitions
     assert out(one) == [] and one.dropped
+    said = []
+    for number in range(20, 30):  # Finished again, in new records
+        one.receive(from_server(one, r.HANDSHAKE, number, b"\x14" + bytes(23)), 10)
+        said += out(one)
+    assert len(said) == RETRIES and [len(data) for data in said] == [len(first[0])] * RETRIES
+
+
+def test_the_last_flight_is_done_with_once_data_came():
+    one = resumed()
+    out(one)
+    one.receive(from_server(one, r.DATA, 20, PING), 10)
+    one.receive(from_server(one, r.HANDSHAKE, 21, b"\x14" + bytes(23)), 10)
+    assert out(one) == [] and one.inbox == [PING] and one.state == c.CONNECTED
 
 
 # -- errors by phase ---------------------------------------------------------------------------------------------------
@@ -352,6 +379,22 @@ def test_no_record_leaves_where_its_number_could_not_be_reserved():
     one.limit = 3
     one.send(b"z")
     assert numbers(out(one)) == [2]
+
+
+def test_an_alert_without_a_number_to_be_had_is_left_out():
+    for data, state in ((b"\x00" * 12, c.CONNECTED), (b"\x0b" + bytes(11), c.CLOSED)):  # HelloRequest, Certificate
+        one, asked = limited(1, OSError(5))
+        one.receive(from_server(one, r.HANDSHAKE, 20, data), 0)
+        assert out(one) == [] and asked == [1] and one.state == state
+    for end in (lambda one: one.close(), lambda one: one.receive(from_server(one, r.ALERT, 20, b"\x01\x00"), 0)):
+        one, asked = limited(1, OSError(5))
+        end(one)
+        assert out(one) == [] and asked == [1] and one.state == c.CLOSED
+    one = at(ECHO)
+    out(one)
+    one.sequence = 2**48
+    one.close()
+    assert out(one) == [] and one.state == c.CLOSED
 
 
 def test_without_a_limit_nothing_is_reserved():
