@@ -40,6 +40,8 @@ def run(
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of datagrams lost, e.g. 0.02.")] = 0.0,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of config.json, "
                                                        "e.g. power.mode=sleep; may be given again.")] = None,
+    lacks: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="A module of MicroPython's own that the "
+                                                    "image has not, e.g. ucryptolib; may be given again.")] = None,
     fault: Annotated[str | None, typer.Option(help=f"A fault of --list-faults, or {RANDOM}.")] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show the table of faults and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")] = False,
@@ -59,7 +61,8 @@ def run(
         if path is not None:
             _writable(path, option)
     plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
-                                          loss=loss, protocol=protocol.value, connection_id=connection_id))
+                                          loss=loss, protocol=protocol.value, connection_id=connection_id,
+                                          lacks=tuple(lacks or ())))
     plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **_config(settings or [])})
     started = time.perf_counter()
     try:

@@ -77,6 +77,8 @@ class Plan:
     """What the platform's name resolves to."""
     carrier: dict[str, Any] = field(default_factory=dict)
     """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
+    lacks: tuple[str, ...] = ()
+    """Modules of MicroPython's own that the image has not, beside those that its family has not."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
 
@@ -252,7 +254,8 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
 def profile(plan: Plan) -> Profile:
     """The family's profile with what the plan changes."""
     family = FAMILIES[plan.family]
-    return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters)
+    return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters,
+                   lacks=family.lacks | {*plan.lacks})
 
 
 def files(plan: Plan) -> dict[str, bytes]:

@@ -5,15 +5,15 @@ from ubinascii import hexlify, unhexlify
 from dtls import record as r
 from dtls.client import CBC, CCM_8, Client, protections
 
-SAVED = {"suite": 0, "block": "", "seq": 0, "high": 0, "seen": "", "cid": "", "sid": "", "master": "", "ext": False}
+SAVED = {"suite": 0, "block": "", "seq": 0, "high": 0, "cid": "", "sid": "", "master": "", "ext": False}
+_ALL = (1 << 64) - 1  # of a window: what was under way before power-off is too old
 
 
 def dump(client: Client, sequence: int) -> dict:
     """`client`'s session, to go on with records from `sequence` on."""
-    seen = client.window.seen.to_bytes(8, "big")
     return {
         "suite": client.suite, "block": _text(client.block), "seq": sequence, "high": client.window.high,
-        "seen": _text(seen), "cid": _text(client.cid), "sid": _text(client.session_id),
+        "cid": _text(client.cid), "sid": _text(client.session_id),
         "master": _text(client.master), "ext": client.extended,
     }  # fmt: skip
 
@@ -24,20 +24,18 @@ def load(saved: dict, client: Client) -> bool:
         if type(saved.get(name)) is not type(SAVED[name]):
             return False
     try:
-        block, seen, cid, session_id, master = [
-            unhexlify(saved[name]) for name in ("block", "seen", "cid", "sid", "master")
-        ]
+        block, cid, session_id, master = [unhexlify(saved[name]) for name in ("block", "cid", "sid", "master")]
     except ValueError:
         return False
     suite, sequence, high = saved["suite"], saved["seq"], saved["high"]
-    if suite not in (CCM_8, CBC) or len(block) != protections(suite).KEY_BLOCK or len(master) != 48 or len(seen) != 8:
+    if suite not in (CCM_8, CBC) or len(block) != protections(suite).KEY_BLOCK or len(master) != 48:
         return False
     if not seen[7] & 1:  # `high` itself came
         return False
     if sequence < 1 or r.spent(sequence) or high < 0 or r.spent(high) or len(session_id) > 32 or len(cid) > 255:
         return False
     client.suite, client.block, client.sequence = suite, block, sequence
-    client.window = r.Window(high, int.from_bytes(seen, "big"))
+    client.window = r.Window(high, _ALL)
     client.cid, client.session_id, client.master, client.extended = cid, session_id, master, saved["ext"]
     client.restore()
     return True

@@ -8,7 +8,8 @@ import pytest
 from tools.dialect import rules
 from tools.dialect.lint import lint_source, lint_tree, own_modules
 
-OWN = ("app", "coap", "coap.message", "m2m", "m2m.tlv", "link", "link.at", "store", "store.record", "aep", "aep.tcp")
+OWN = ("app", "coap", "coap.message", "m2m", "m2m.tlv", "link", "link.at", "store", "store.record", "aep", "aep.tcp",
+       "dtls", "dtls.primitives")
 APP = "lib/app.py"
 
 # (rule, refused, accepted, path of both)
@@ -85,7 +86,13 @@ SAMPLES = [
         "optional-import",
         "import uhashlib\n",
         "try:\n    import uhashlib\nexcept ImportError:\n    uhashlib = None\n",
-        "lib/store/x.py",
+        "lib/dtls/primitives.py",
+    ),
+    (
+        "crypto-import",
+        "try:\n    import ucryptolib\nexcept ImportError:\n    ucryptolib = None\n",
+        "from dtls import primitives\n",
+        "lib/dtls/x.py",
     ),
     ("pure-import", "import utime\n", "import ustruct\nimport coap.message\n", "lib/coap/x.py"),
     ("pure-import", "from m2m import tlv\n", "from micropython import const\n", "lib/coap/x.py"),
@@ -103,6 +110,13 @@ SAMPLES = [
         "try:\n    x = 1\nexcept Exception:  # dialect: broad - user code may raise anything\n    pass\n",
         APP,
     ),
+    (
+        "broad-in-codec",
+        "try:\n    x = 1\nexcept Exception:\n    pass\n",
+        "try:\n    x = 1\nexcept ValueError:\n    pass\n",
+        "lib/dtls/x.py",
+    ),
+    ("broad-in-codec", "try:\n    x = 1\nexcept:\n    pass\n", "x = 1\n", "lib/coap/x.py"),
     ("long-timeout", "def f(s): s.settimeout(6)\n", "def f(s): s.settimeout(5)\n", "lib/link/x.py"),
     ("long-timeout", "def f(s): s.settimeout(None)\n", "def f(s, t): s.settimeout(t)\n", "lib/link/x.py"),
     (

@@ -14,6 +14,8 @@ import sys
 import time
 import types
 
+from tools.module.natives import Aes
+
 TICKS_PERIOD = 1 << 30  # quecpython.md §1.6
 
 
@@ -37,6 +39,7 @@ def install() -> None:
     modules = {
         "ubinascii": binascii,
         "ucollections": collections,
+        "ucryptolib": _module("ucryptolib", aes=Aes),
         "uerrno": errno,
         "uhashlib": hashlib,
         "uio": io,

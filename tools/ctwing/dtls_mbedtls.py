@@ -59,6 +59,8 @@ class Session:
         self._cookie = repr(address).encode()
         self._buffer = self._new()
         self._ended = False
+        self._hello = b""  # what the session began with, once it is established
+        self._first = b""
         self._verified = False
         self.identity = ""
         self.fresh = False
@@ -82,16 +84,18 @@ class Session:
     def receive(self, datagram: bytes) -> tuple[list[bytes], list[bytes]]:
         out: list[bytes] = []
         plain: list[bytes] = []
-        if self._ended or not datagram:
-            return out, plain
+        if self._ended or not datagram or datagram == self._hello:
+            return out, plain  # a ClientHello that comes once more would end the session: the library's port reuse
         try:
             self._buffer.receive_from_network(datagram)
             if not self.established:
+                self._first = self._first or datagram
                 self._engine.asked.last = ""
                 try:
                     self._shake(out)
                 finally:
                     self.identity = self._engine.asked.last or self.identity
+                    self._hello = self._first if self.established else b""
             while self.established and (data := bytes(self._buffer.read(TAKE))):
                 plain.append(data)
         except tls.WantReadError:

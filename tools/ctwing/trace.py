@@ -94,16 +94,23 @@ def packet(payload: bytes, source: tuple[bytes, int], target: tuple[bytes, int],
 
 
 def write_pcap(path: str | Path, rows: Iterable[TraceRow]) -> int:
-    """Writes the rows as a classic pcap with microseconds; returns how many packets it holds."""
+    """Writes the rows as a pcap file; returns how many packets it holds."""
     hosts: dict[str, bytes] = {}
+    packets = []
+    for row in rows:
+        end, platform = (_host(hosts, row), DEVICE_PORT), (bytes(PLATFORM), COAP_PORT)
+        source, target = (end, platform) if row.direction == "up" else (platform, end)
+        packets.append((row.t, packet(row.raw, source, target, row.id)))
+    return write_packets(path, packets)
+
+
+def write_packets(path: str | Path, packets: Iterable[tuple[float, bytes]]) -> int:
+    """Writes (seconds, IP packet) as a classic pcap with microseconds; returns how many there were."""
     count = 0
     with open(path, "wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, LINKTYPE_RAW))
-        for row in rows:
-            end, platform = (_host(hosts, row), DEVICE_PORT), (bytes(PLATFORM), COAP_PORT)
-            source, target = (end, platform) if row.direction == "up" else (platform, end)
-            data = packet(row.raw, source, target, row.id)
-            seconds, micros = divmod(round(row.t * 1e6), 1_000_000)
+        for t, data in packets:
+            seconds, micros = divmod(round(t * 1e6), 1_000_000)
             file.write(struct.pack("<IIII", seconds & 0xFFFFFFFF, micros, len(data), len(data)) + data)
             count += 1
     return count

@@ -88,13 +88,14 @@ def trace_of(error: BaseException) -> str:
 class Application:
     """One power-on's world as seen from main.py."""
 
-    def __init__(self, surface: dict[str, Any]) -> None:
+    def __init__(self, surface: dict[str, Any], lacks: frozenset[str] = frozenset()) -> None:
         self.host = greenlet.getcurrent()
         self.dead = False
         self.callbacks: list[Any] = [None]
         self.modules: dict[str, Any] = {}
         self.path: list[str] = [""]
         self.surface = surface
+        self.lacks = lacks  # of MicroPython's own modules
         self.usr: Usr  # by `install`
 
     # -- calls of the firmware -------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ class Application:
         )
         self.modules.update({name: self._module(name, spec) for name, spec in self.surface.items()})
         self.modules["uos"].__dict__.update(usr.functions())
-        self.modules.update(natives(usr.open))
+        self.modules.update(natives(usr.open, self.lacks))
         self.modules["usys"] = SimpleNamespace(
             **USYS, path=self.path, modules=self.modules, exit=self.exit, print_exception=self.print_exception,
             stdout=self.stdout, stderr=self.stderr,
@@ -268,7 +269,7 @@ class CPythonEngine(Engine):
     async def run(self) -> None:
         self.board.deliver = self._deliver
         context = self._context = CutContext(self.flash.image, self.cut_at_program)
-        app = self._app = Application(self.surface())
+        app = self._app = Application(self.surface(), self.board.profile.lacks)
         self._running: list[greenlet.greenlet] = []
         with self.flash.powered(context) as fs:
             try:

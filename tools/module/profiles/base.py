@@ -51,6 +51,10 @@ class Profile:
     mcc_as_hex: bool = True
     """`getCellInfo` reads the MCC's hex digits as decimal: 0x460 -> 1120 (quecpython.md §3.1)."""
 
+    lacks: frozenset[str] = frozenset({"hashlib"})
+    """MicroPython's own modules that the image has not, of those in tools/module/natives.py: ucryptolib and uhashlib
+    are expected in each, proven in none; the frozen hashlib is EIGEN's (quecpython.md §1.3, §1.7)."""
+
     carrier: Carrier = field(default=CHINA_TELECOM)
 
     @property

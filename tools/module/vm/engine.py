@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,9 @@ class Vm:
         self._output.close()
 
 
-def boot_message(surface: dict[str, Any], *, measured: bool, cut_at: int | None) -> dict[str, Any]:
+def boot_message(
+    surface: dict[str, Any], *, measured: bool, cut_at: int | None, lacks: Collection[str] = ()
+) -> dict[str, Any]:
     """What the shim is told first. Constants are packed; the rest is plain JSON."""
     plain = {
         name: {
@@ -188,6 +191,7 @@ def boot_message(surface: dict[str, Any], *, measured: bool, cut_at: int | None)
     return {
         "surface": plain, "usys": {k: pack(v) for k, v in USYS.items()}, "measured": measured, "cut_at": cut_at,
         "block_size": BLOCK, "file_functions": FUNCTIONS, "frozen_modules": FROZEN_MODULES,
+        "lacks": sorted(lacks),
     }
 
 
@@ -209,7 +213,8 @@ class VmEngine(Engine):
 
     async def run(self) -> None:
         self.board.deliver = self._deliver
-        boot = boot_message(self.surface(), measured=self.measure_heap, cut_at=self.cut_at_program)
+        boot = boot_message(self.surface(), measured=self.measure_heap, cut_at=self.cut_at_program,
+                            lacks=self.board.profile.lacks)
         heap = heap_bytes(self.heap) + empty_heap(self.surface())
         with self.flash.as_file() as image:
             vm = self._vm = Vm(image, heap, boot)

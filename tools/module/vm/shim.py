@@ -276,6 +276,7 @@ def natives():
     import re
     import struct
 
+    import cryptolib
     import micropython
 
     return {
@@ -287,6 +288,8 @@ def natives():
         "ucollections": Namespace({"namedtuple": collections.namedtuple, "deque": collections.deque}),
         "ure": Namespace({"compile": re.compile, "match": re.match, "search": re.search}),
         "uhashlib": Namespace({name: getattr(hashlib, name) for name in ("sha256", "sha1", "md5")}),
+        "hashlib": Namespace({"sha256": hashlib.sha256}),
+        "ucryptolib": Namespace({"aes": cryptolib.aes}),
     }
 
 
@@ -301,7 +304,7 @@ def install(boot):
         "stdout": stdout, "stderr": stderr,
     })
     modules["usys"] = Namespace(usys)
-    modules.update(natives())
+    modules.update({name: made for name, made in natives().items() if name not in boot["lacks"]})
     sys.modules.update(modules)
     import lock
 
