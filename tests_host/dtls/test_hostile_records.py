@@ -199,6 +199,17 @@ def test_a_change_of_cipher_counts_once_at_its_time_and_as_it_is():
     rig.talk()
 
 
+def test_a_protected_change_of_cipher_is_dropped():
+    for suite in SUITES:
+        rig = Rig("changed", suite)
+        for body in (b"\x01", b"", b"\x01\x01"):
+            assert dropped(rig, rig.server.record(s.CCS, body, 1))
+        rig.sealed(s.HANDSHAKE, rig.server.finished())
+        for body in (b"\x01", b"", b"\x01\x01"):
+            assert dropped(rig, rig.server.record(s.CCS, body, 1))
+        rig.talk()
+
+
 def test_every_record_of_a_session_counts_once():
     for suite in SUITES:
         rig = Rig(suite=suite)
