@@ -22,7 +22,7 @@ def test_a_handshake_stays_within_its_limit_and_below_what_others_need(found):
     shaken = found["handshake"]
     assert shaken["ours"]["datagrams"] == 6 and shaken["ours"]["bytes"] <= 600
     for name in dtls.PEERS:
-        judge(dtls.PEERS[name][0])
+        judge({"libcoap": "libcoap-openssl"}.get(name, name))
         assert shaken["ours"]["bytes"] < shaken[name]["bytes"], name
 
 
