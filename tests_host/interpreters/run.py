@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +20,6 @@ LIB = ROOT / "lib"
 
 # Tests hold their vectors as source, so the compiler is the peak; the application's own bound is the world's to keep.
 HEAP = "1m"
-OLD_FILES = 4
-"""Of one process of the old VM: when its heap is full its collector frees what is in use, for it does not see the whole
-stack (WebAssembly's locals)."""
-
 LIMIT_S = 60.0  # real time for one process; MicroPython 1.13's division can loop for ever (quecpython.md §1.2)
 
 
@@ -49,22 +46,16 @@ def run_unix(binary: str, jobs: Iterable[Job], limit_s: float = LIMIT_S) -> Outc
 
 
 def run_old(package: str, jobs: Iterable[Job], limit_s: float = LIMIT_S) -> Outcomes:
-    """A process for OLD_FILES files, which get their modules as text."""
+    """One process for all files of a room, which get their modules as text."""
     outcomes: Outcomes = {}
-    waiting = list(jobs)
-    for at in range(0, len(waiting), OLD_FILES):
-        outcomes.update(_run_old(package, waiting[at : at + OLD_FILES], limit_s))
-    return outcomes
-
-
-def _run_old(package: str, left: list[Job], limit_s: float) -> Outcomes:
-    outcomes: Outcomes = {}
-    while left:
-        chunks = [IN_VM.read_text("utf-8")] + [chunk(job) for job in left]
-        text, end = _process(["node", str(OLD_VM_JS), package], json.dumps(chunks), limit_s)
-        outcomes.update(_outcomes(text, end, left))
-        left = [Job(path, tuple(n for n in names if (path, n) not in outcomes)) for path, names in left]
-        left = [job for job in left if job.names]
+    for _, room in groupby(jobs, key=lambda job: job.path.parent):
+        left = list(room)
+        while left:
+            chunks = [IN_VM.read_text("utf-8")] + [chunk(job) for job in left]
+            text, end = _process(["node", str(OLD_VM_JS), package], json.dumps(chunks), limit_s)
+            outcomes.update(_outcomes(text, end, left))
+            left = [Job(path, tuple(n for n in names if (path, n) not in outcomes)) for path, names in left]
+            left = [job for job in left if job.names]
     return outcomes
 
 
