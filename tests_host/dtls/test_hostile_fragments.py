@@ -54,6 +54,22 @@ def test_more_holes_than_are_noted_are_filled_by_the_next_flight():
     rig.go_on()
 
 
+def test_8_islands_of_a_message_are_noted():
+    for count in (8, 9):
+        rig, whole = flight()
+        parts = s.pieces_of(whole[0], *range(1, 2 * count))
+        for part in parts[0::2] + parts[1::2]:
+            rig.plain(s.HANDSHAKE, part)
+        rig.watched.receive(rig.server.record(s.HANDSHAKE, whole[1]))
+        assert (rig.client.suite == s.CCM_8) == (count == 8)
+
+
+def test_a_message_out_of_turn_is_judged_by_its_first_part():
+    rig = Rig()
+    rig.plain(s.HANDSHAKE, s.message(s.CERTIFICATE, 0, b"", 0, None, 500))
+    assert rig.ended(s.UNEXPECTED)
+
+
 def test_overlapping_and_doubled_parts():
     rig, whole = flight()
     body = whole[0][12:]

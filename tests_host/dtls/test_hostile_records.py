@@ -261,19 +261,19 @@ def test_a_forged_number_does_not_move_the_window():
 
 def test_padding_of_every_length_is_taken_and_wrong_in_any_byte_dropped():
     rig = Rig("open", s.CBC)
-    writer, sequence = rig.server.writer, 100
-    for blocks in range(16):
-        data = b"command!" + bytes(7)  # and 32 of MAC, 1 of length: whole blocks
+    writer = rig.server.writer
+    for pad in range(256):
+        sequence = 100 + pad
+        data = b"command, command"[: 16 - (pad + 1) % 16]  # with 32 of MAC: whole blocks
         which = pack(">HHI", 1, 0, sequence)
         mac = s.hmac(writer._mac_key, which + pack(">BHH", s.DATA, s.DTLS_1_2, len(data)) + data)
-        pad = 16 * blocks
         padded = data + mac + bytes([pad]) * (pad + 1)
-        for at in range(len(padded) - pad - 1, len(padded)):
+        first = len(padded) - pad - 1
+        for at in [first, len(padded) - 1] + list(range(first, len(padded), 1 if pad in (7, 255) else 50)):
             changed = padded[:at] + bytes([padded[at] ^ 1]) + padded[at + 1 :]
-            assert dropped(rig, s.framed(s.DATA, 1, sequence, writer.chained(which, changed)))
+            assert dropped(rig, s.framed(s.DATA, 1, sequence, writer.chained(which, changed))), (pad, at)
         rig.receive(s.framed(s.DATA, 1, sequence, writer.chained(which, padded)))
         assert rig.client.inbox.pop() == data
-        sequence += 1
 
 
 def test_a_length_of_padding_beyond_the_record_is_dropped():
