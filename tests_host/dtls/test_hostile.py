@@ -135,6 +135,7 @@ def test_the_fourth_verify_request_and_one_after_the_server_hello_are_unexpected
     rig = Rig()
     for _ in range(3):
         assert len(rig.plain(s.HANDSHAKE, rig.server.verify_request())) == 1
+        assert rig.server.heard[-1][1] == s.HANDSHAKE
     rig.plain(s.HANDSHAKE, rig.server.verify_request())
     assert rig.ended(s.UNEXPECTED)
     rig = Rig()

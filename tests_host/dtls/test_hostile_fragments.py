@@ -220,6 +220,14 @@ def test_a_thousand_parts_are_held_in_bounded_memory():
         assert rig.unmoved() and held(rig.client) < HELD
 
 
+def test_a_message_that_was_taken_is_held_in_the_transcript_alone():
+    rig, whole = flight(hint=bytes(500))
+    rig.plain(s.HANDSHAKE, whole[0])
+    before = held(rig.client)
+    rig.plain(s.HANDSHAKE, whole[1])
+    assert held(rig.client) - before == len(whole[1])
+
+
 def test_a_message_that_never_becomes_whole_ends_with_the_last_wait():
     rig, whole = flight()
     rig.plain(s.HANDSHAKE, s.pieces_of(whole[0], 20)[0])
