@@ -7,7 +7,7 @@ from ustruct import pack
 from dtls import client as c
 from dtls import saved
 from tests_host.dtls import scripted_server as s
-from tests_host.dtls.rig import IDENTITY, PSK, Rig, Watched
+from tests_host.dtls.rig import IDENTITY, PSK, Rig, Watched, held
 
 SUITES = (s.CCM_8, s.CBC)
 STEPS = ("hello", "asked", "keys", "changed", "open")
@@ -143,6 +143,20 @@ def test_other_epochs_are_dropped_in_every_state():
                 if rig.server.writer is not None and epoch > 1:
                     rig.receive(s.framed(kind, epoch, 5, rig.server.sealed(kind, b"\x02\x28", epoch, 5)))
                 assert rig.unmoved() and not rig.client.inbox, (step, epoch)
+
+
+def test_a_protected_record_is_not_kept_before_there_are_keys():
+    for step in ("hello", "asked"):
+        rig = Rig(step)
+        holds = held(rig.client)
+        rig.receive(s.framed(s.HANDSHAKE, 1, 0, bytes(100)))
+        assert rig.unmoved() and held(rig.client) == holds
+    rig = Rig("keys")
+    holds = held(rig.client)
+    for size in (100, 512, 513, 1100):
+        rig.receive(s.framed(s.HANDSHAKE, 1, 0, bytes(size)))
+        assert rig.unmoved() and held(rig.client) - holds < 550
+    rig.go_on()
 
 
 def test_after_the_handshake_nothing_unprotected_counts():
