@@ -54,6 +54,22 @@ def test_more_holes_than_are_noted_are_filled_by_the_next_flight():
     rig.go_on()
 
 
+def test_8_islands_of_a_message_are_noted():
+    for count in (8, 9):
+        rig, whole = flight()
+        parts = s.pieces_of(whole[0], *range(1, 2 * count))
+        for part in parts[0::2] + parts[1::2]:
+            rig.plain(s.HANDSHAKE, part)
+        rig.watched.receive(rig.server.record(s.HANDSHAKE, whole[1]))
+        assert (rig.client.suite == s.CCM_8) == (count == 8)
+
+
+def test_a_message_out_of_turn_is_judged_by_its_first_part():
+    rig = Rig()
+    rig.plain(s.HANDSHAKE, s.message(s.CERTIFICATE, 0, b"", 0, None, 500))
+    assert rig.ended(s.UNEXPECTED)
+
+
 def test_overlapping_and_doubled_parts():
     rig, whole = flight()
     body = whole[0][12:]
@@ -202,6 +218,14 @@ def test_a_thousand_parts_are_held_in_bounded_memory():
         parts = [s.message(s.SERVER_HELLO, 0, b"", at * 7 % 512, None, 512) for at in range(start, start + 100)]
         rig.plain(s.HANDSHAKE, b"".join(parts))
         assert rig.unmoved() and held(rig.client) < HELD
+
+
+def test_a_message_that_was_taken_is_held_in_the_transcript_alone():
+    rig, whole = flight(hint=bytes(500))
+    rig.plain(s.HANDSHAKE, whole[0])
+    before = held(rig.client)
+    rig.plain(s.HANDSHAKE, whole[1])
+    assert held(rig.client) - before == len(whole[1])
 
 
 def test_a_message_that_never_becomes_whole_ends_with_the_last_wait():

@@ -7,7 +7,7 @@ from ustruct import pack
 from dtls import client as c
 from dtls import saved
 from tests_host.dtls import scripted_server as s
-from tests_host.dtls.rig import IDENTITY, PSK, Rig, Watched
+from tests_host.dtls.rig import IDENTITY, PSK, Rig, Watched, held
 
 SUITES = (s.CCM_8, s.CBC)
 STEPS = ("hello", "asked", "keys", "changed", "open")
@@ -145,6 +145,20 @@ def test_other_epochs_are_dropped_in_every_state():
                 assert rig.unmoved() and not rig.client.inbox, (step, epoch)
 
 
+def test_a_protected_record_is_not_kept_before_there_are_keys():
+    for step in ("hello", "asked"):
+        rig = Rig(step)
+        holds = held(rig.client)
+        rig.receive(s.framed(s.HANDSHAKE, 1, 0, bytes(100)))
+        assert rig.unmoved() and held(rig.client) == holds
+    rig = Rig("keys")
+    holds = held(rig.client)
+    for size in (100, 512, 513, 1100):
+        rig.receive(s.framed(s.HANDSHAKE, 1, 0, bytes(size)))
+        assert rig.unmoved() and held(rig.client) - holds < 550
+    rig.go_on()
+
+
 def test_after_the_handshake_nothing_unprotected_counts():
     for suite in SUITES:
         rig = Rig("open", suite)
@@ -261,19 +275,19 @@ def test_a_forged_number_does_not_move_the_window():
 
 def test_padding_of_every_length_is_taken_and_wrong_in_any_byte_dropped():
     rig = Rig("open", s.CBC)
-    writer, sequence = rig.server.writer, 100
-    for blocks in range(16):
-        data = b"command!" + bytes(7)  # and 32 of MAC, 1 of length: whole blocks
+    writer = rig.server.writer
+    for pad in range(256):
+        sequence = 100 + pad
+        data = b"command, command"[: 16 - (pad + 1) % 16]  # with 32 of MAC: whole blocks
         which = pack(">HHI", 1, 0, sequence)
         mac = s.hmac(writer._mac_key, which + pack(">BHH", s.DATA, s.DTLS_1_2, len(data)) + data)
-        pad = 16 * blocks
         padded = data + mac + bytes([pad]) * (pad + 1)
-        for at in range(len(padded) - pad - 1, len(padded)):
+        first = len(padded) - pad - 1
+        for at in [first, len(padded) - 1] + list(range(first, len(padded), 1 if pad in (7, 255) else 50)):
             changed = padded[:at] + bytes([padded[at] ^ 1]) + padded[at + 1 :]
-            assert dropped(rig, s.framed(s.DATA, 1, sequence, writer.chained(which, changed)))
+            assert dropped(rig, s.framed(s.DATA, 1, sequence, writer.chained(which, changed))), (pad, at)
         rig.receive(s.framed(s.DATA, 1, sequence, writer.chained(which, padded)))
         assert rig.client.inbox.pop() == data
-        sequence += 1
 
 
 def test_a_length_of_padding_beyond_the_record_is_dropped():

@@ -136,7 +136,7 @@ def test_a_resumed_finished_wrong_in_plain_or_early_is_no_end_of_the_handshake()
     rig.plain(s.HANDSHAKE, rig.server.hello_flight()[0])
     rig.plain(s.CCS, b"\x01")
     rig.message(s.FINISHED, bytes(12), 1)
-    assert rig.ended(s.DECRYPT)
+    assert rig.ended(s.DECRYPT) and rig.client.error.phase == 2
     rig = resuming()
     rig.plain(s.HANDSHAKE, rig.server.hello_flight()[0])
     rig.plain(s.HANDSHAKE, rig.server.finished())
@@ -163,6 +163,17 @@ def test_a_server_that_repeats_its_resumed_finished_gets_ours_a_bounded_number_o
     assert 1 < ours <= 10 and rig.client.state == c.CONNECTED
     rig.talk()
     assert not rig.watched.receive(rig.server.record(s.HANDSHAKE, heard, 1))
+
+
+def test_data_of_the_server_says_that_it_has_our_finished():
+    rig = resuming()
+    rig.plain(s.HANDSHAKE, rig.server.hello_flight()[0])
+    rig.plain(s.CCS, b"\x01")
+    finished = rig.server.finished()
+    rig.sealed(s.HANDSHAKE, finished)
+    rig.talk()
+    assert not rig.watched.receive(rig.server.record(s.HANDSHAKE, finished, 1))
+    rig.talk()
 
 
 # -- a session that was saved ------------------------------------------------------------------------------------------
