@@ -78,7 +78,7 @@ class Plan:
     carrier: dict[str, Any] = field(default_factory=dict)
     """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
     lacks: tuple[str, ...] = ()
-    """Modules of MicroPython's own that the image has not, beside those that its family has not."""
+    """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
 
