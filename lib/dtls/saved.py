@@ -30,8 +30,6 @@ def load(saved: dict, client: Client) -> bool:
     suite, sequence, high = saved["suite"], saved["seq"], saved["high"]
     if suite not in (CCM_8, CBC) or len(block) != protections(suite).KEY_BLOCK or len(master) != 48:
         return False
-    if not seen[7] & 1:  # `high` itself came
-        return False
     if sequence < 1 or r.spent(sequence) or high < 0 or r.spent(high) or len(session_id) > 32 or len(cid) > 255:
         return False
     client.suite, client.block, client.sequence = suite, block, sequence

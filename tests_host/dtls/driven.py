@@ -66,8 +66,11 @@ def session(
         "steps": [(name, part.hex() if isinstance(part, bytes) else part) for name, part in steps],
     }  # fmt: skip
     if interpreter == "cpython":
-        assert primitives._aes is None
-        told = drive.run(plan)
+        before = primitives._aes
+        try:
+            told = drive.run(plan)
+        finally:
+            primitives._aes = before
     else:
         command = [judge("micropython"), "-X", f"heapsize={HEAP}", drive.__file__, str(LIB)]
         done = subprocess.run(

@@ -283,7 +283,7 @@ def test_records_of_no_content_are_no_end():
         rig.talk()
 
 
-def test_a_restored_session_does_not_hear_again_what_it_heard():
+def test_a_restored_session_hears_nothing_of_before_not_even_what_it_missed():
     for suite in SUITES:
         rig = Rig("open", suite)
         records = [rig.server.record(s.DATA, b"command", 1) for at in range(5)]
@@ -293,8 +293,6 @@ def test_a_restored_session_does_not_hear_again_what_it_heard():
         other = c.Client(IDENTITY, PSK)
         assert saved.load(kept, other)
         rig.client, rig.watched = other, Watched(other, rig.client.sequence + 10)
-        for at in (0, 1, 3, 4):
-            assert dropped(rig, records[at])
-        rig.receive(records[2])
-        assert rig.client.inbox == [b"command"]
+        for record in records:
+            assert dropped(rig, record)
         rig.talk()

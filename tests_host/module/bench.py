@@ -35,7 +35,7 @@ class BareProfile:
     rtc_alarm_wakes: bool = False
     connect_filters: bool = True
     absent: dict[str, frozenset[str]] = field(default_factory=dict)
-    lacks: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset({"hashlib"})
 
     def uname(self) -> tuple[str, ...]:
         return ("sysname=BARE", "nodename=BARE", "release=1.13.0", "version=v", "machine=BARE", "qpyver=V0001")

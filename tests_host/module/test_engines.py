@@ -481,7 +481,7 @@ def test_both_engines_reach_the_same_content_at_the_same_program():
 
 def test_the_vms_heap_is_bounded():
     bench = Bench("vm", heap="64k")
-    bench.run("try:\n    x = bytearray(50000)\n    print('fits')\n    y = bytearray(20000)\nexcept MemoryError:\n"
+    bench.run("try:\n    x = bytearray(45000)\n    print('fits')\n    y = bytearray(25000)\nexcept MemoryError:\n"
               "    print('MemoryError')\n")
     assert bench.printed() == ["fits", "MemoryError"]
     assert heap_bytes("64k") == 65536 and heap_bytes("1m") == 1 << 20 and heap_bytes("700") == 700
