@@ -81,6 +81,8 @@ class Plan:
     """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
+    nat_keeps_port: bool = False
+    """Whether the carrier's NAT gives a module's port the same port outside again after it has forgotten it."""
 
     @property
     def mode(self) -> str:
@@ -213,7 +215,7 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None, hooks: Hooks
 
 
 async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Run:
-    network = Network(loop, events, seed=plan.seed, loss=plan.loss)
+    network = Network(loop, events, seed=plan.seed, loss=plan.loss, nat_keeps_port=plan.nat_keeps_port)
     aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length,
               connection_id=plan.connection_id)
     if plan.dtls:
