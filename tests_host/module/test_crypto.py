@@ -1,10 +1,12 @@
 """Hashes and ciphers of the firmware in both engines, and images that lack some (quecpython.md §1.3, §1.7)."""
 
+import ast
 from dataclasses import replace
 
 import pytest
 
 from tests_host.module.bench import Bench
+from tests_host.module.test_profiles import STUBS, stub_names
 from tools.module.profiles import FAMILIES, OPTIONAL
 from tools.scenario import Plan, profile
 
@@ -156,6 +158,13 @@ data = bytes([i * 7 & 0xFF for i in range(140)])
 print([n for n in range(140) if hashlib.sha256(data[:n]).digest() != uhashlib.sha256(data[:n]).digest()])
 """
     assert printed(engine, main) == ["[]"]
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["ucryptolib", "uhashlib", "hashlib"])
+def test_type_stubs_name_what_is_there(engine, name):
+    named = sorted(stub_names(ast.parse((STUBS / f"{name}.pyi").read_text()).body))
+    assert printed(engine, f"import {name}\nprint([n for n in {named} if not hasattr({name}, n)])\n") == ["[]"]
 
 
 # -- images that lack them ------------------------------------------------------------------------------------------
