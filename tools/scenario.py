@@ -63,6 +63,9 @@ class Plan:
     """One of PROTOCOLS."""
     connection_id: int = 0
     """Length of the DTLS connection ids that the platform gives; 0: it gives none."""
+    resumes: bool = False
+    """Whether the platform resumes DTLS sessions by their ids; our own server does, Mbed TLS as it is used here does
+    not."""
     endpoint_format: str = "imei"
     token_length: int | None = 4
     commands: bool = True
@@ -217,7 +220,7 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None, hooks: Hooks
 async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Run:
     network = Network(loop, events, seed=plan.seed, loss=plan.loss, nat_keeps_port=plan.nat_keeps_port)
     aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length,
-              connection_id=plan.connection_id)
+              connection_id=plan.connection_id, resumes=plan.resumes)
     if plan.dtls:
         aep.dtls.opened = {}
     real, secure = await aep.start(), await aep.start_dtls()

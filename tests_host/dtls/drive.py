@@ -17,10 +17,8 @@ class Session:
     """What a plan asks for. `log` holds every datagram: direction, hex."""
 
     def __init__(self, plan):
-        from dtls import client, primitives
+        from dtls import client
 
-        if plan["aes"] == "pure":
-            primitives._aes = None
         self.plan, self.log = plan, []
         self.connected = client.CONNECTED
         self.closed = client.CLOSED
@@ -129,10 +127,15 @@ def opened(port):
 
 
 def run(plan):
-    session = Session(plan)
+    from dtls import primitives
+
+    session, had = Session(plan), primitives._aes
+    if plan["aes"] == "pure":
+        primitives._aes = None
     try:
         return session.run()
     finally:
+        primitives._aes = had
         session.socket.close()
 
 

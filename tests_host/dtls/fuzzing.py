@@ -329,6 +329,8 @@ def record(draw, scenario, piece, rough):
     """A piece as a record, its header changed where it is to be a `rough` one."""
     kind, epoch, content, number = piece
     version, length = s.DTLS_1_2, None
+    if draw.one_in(16):
+        kind = draw.pick(KINDS)
     if draw.one_in(4):
         number += draw.pick([0, 1, 2, 30, 63, 64, 65, 1000, 1 << 32, (1 << 48) - 1 - number])
     if not rough:

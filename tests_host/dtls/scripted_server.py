@@ -7,7 +7,16 @@ has no other; for CPython and the VMs. What an honest server says: `verify_reque
 from uhashlib import sha256
 from ustruct import pack, unpack_from
 
-from tests_host.dtls.block_aes import ECB, aes
+try:
+    from ucryptolib import aes
+except ImportError:  # MicroPython 1.13 on a PC: FIPS 197's vectors judge the room's
+    from dtls.soft_aes import Aes128
+
+    def aes(key, mode):
+        return Aes128(key)
+
+
+ECB = 1
 
 DTLS_1_2, DTLS_1_0 = 0xFEFD, 0xFEFF
 CCS, ALERT, HANDSHAKE, DATA, CID_RECORD = 20, 21, 22, 23, 25

@@ -35,7 +35,7 @@ def test_examples_of_fips_197_both_ways_by_what_the_image_has():
 
 def test_both_agree_under_many_keys():
     key, data = bytes(range(16)), bytes(range(100, 148))
-    for _ in range(40):  # the next key and data come from the last result
+    for _ in range(15):  # the next key and data come from the last result
         ours = soft_aes.Aes128(key)
         sealed = primitives.encryptor(key)(data)
         assert ours.encrypt(data) == sealed

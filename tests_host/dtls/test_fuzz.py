@@ -1,5 +1,5 @@
-"""The fuzz target as part of the tests: 200,000 inputs in CPython, 10,000 of them in each VM with the same outcome to the
-byte, and the heap that one datagram may cost there. A longer run: `python -m tests_host.dtls.fuzz --inputs 5000000`."""
+"""The fuzz target as part of the tests: 200,000 inputs in CPython, 10,000 of them in each VM with the same outcome to
+the byte, and the heap one datagram may cost there. A longer run: `python -m tests_host.dtls.fuzz --inputs 5000000`."""
 
 import os
 import subprocess

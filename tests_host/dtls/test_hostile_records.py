@@ -199,6 +199,17 @@ def test_a_change_of_cipher_counts_once_at_its_time_and_as_it_is():
     rig.talk()
 
 
+def test_a_protected_change_of_cipher_is_dropped():
+    for suite in SUITES:
+        rig = Rig("changed", suite)
+        for body in (b"\x01", b"", b"\x01\x01"):
+            assert dropped(rig, rig.server.record(s.CCS, body, 1))
+        rig.sealed(s.HANDSHAKE, rig.server.finished())
+        for body in (b"\x01", b"", b"\x01\x01"):
+            assert dropped(rig, rig.server.record(s.CCS, body, 1))
+        rig.talk()
+
+
 def test_every_record_of_a_session_counts_once():
     for suite in SUITES:
         rig = Rig(suite=suite)
@@ -283,7 +294,7 @@ def test_records_of_no_content_are_no_end():
         rig.talk()
 
 
-def test_a_restored_session_hears_nothing_of_before_not_even_what_it_missed():
+def test_a_restored_session_hears_only_what_is_newer_than_all_it_heard():
     for suite in SUITES:
         rig = Rig("open", suite)
         records = [rig.server.record(s.DATA, b"command", 1) for at in range(5)]
@@ -295,4 +306,5 @@ def test_a_restored_session_hears_nothing_of_before_not_even_what_it_missed():
         rig.client, rig.watched = other, Watched(other, rig.client.sequence + 10)
         for record in records:
             assert dropped(rig, record)
+        assert not rig.client.inbox
         rig.talk()

@@ -42,7 +42,8 @@ from tools.world.events import Events
 
 class Aep:
     """The platform. `token_length` is that of observation tokens, 1…8; None draws it for each registration.
-    `connection_id` is the length of DTLS connection ids; with 0 none is agreed on, and Mbed TLS is the server."""
+    `connection_id` is the length of DTLS connection ids; with 0 none is agreed on, and Mbed TLS is the server
+    unless it `resumes` sessions."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Aep:
         seed: int = 1,
         token_length: int | None = 4,
         connection_id: int = 0,
+        resumes: bool = False,
     ) -> None:
         if token_length is not None and token_length not in range(1, 9):
             raise AepError(f"token_length {token_length} is not 1…8 (RFC 7252 §3; an empty one tells nothing apart)")
@@ -61,7 +63,7 @@ class Aep:
         self.draws = Draws(seed)
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
         keys = Keys(self.store, self.front.faults)
-        engine = engine_named("own" if connection_id else "mbedtls", keys, seed, connection_id)
+        engine = engine_named("own" if connection_id or resumes else "mbedtls", keys, seed, connection_id)
         self.dtls = DtlsFront(engine, self.front, events, self.store)
         self.store.forget_sessions(loop.time(), "platform started")
         self._expiries: dict[int, asyncio.TimerHandle] = {}
