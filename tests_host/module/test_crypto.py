@@ -7,8 +7,9 @@ import pytest
 
 from tests_host.module.bench import Bench
 from tests_host.module.test_profiles import STUBS, stub_names
+from tools import figures
 from tools.module.profiles import FAMILIES, OPTIONAL
-from tools.scenario import Plan, profile
+from tools.scenario import Plan, play, profile, quicker
 
 BOTH = pytest.mark.parametrize("engine", ["vm", "cpython"])
 
@@ -192,6 +193,14 @@ def test_what_an_image_lacks_cannot_be_imported(engine, absent):
 def test_only_eigen_images_have_the_frozen_hashlib():
     assert {name for name, family in FAMILIES.items() if "hashlib" not in family.lacks} == {"EC800E"}
     assert all(family.lacks <= {"hashlib"} for family in FAMILIES.values())
+
+
+def test_without_native_crypto_both_engines_send_the_same_datagrams():
+    """Our own AES, the frozen SHA-256, spread random bytes."""
+    plan = Plan(protocol="lwm2m-dtls", wakes=2, lacks=("ucryptolib", "uhashlib", "uos.urandom"), measure_heap=False)
+    in_vm, in_cpython = play(plan), play(quicker(plan))
+    assert figures.result(in_vm)["error"] is figures.result(in_cpython)["error"] is None
+    assert in_vm.network.trace_sha256() == in_cpython.network.trace_sha256()
 
 
 def test_a_plan_takes_more_away_and_knows_what_can_be():
