@@ -18,7 +18,7 @@ from tools.ctwing.trace import write_pcap
 from tools.faults import BY_NAME, TABLE, listing
 from tools.faults.player import RANDOM, Chance, One, outcome, plan_of
 from tools.module.module import ENGINES
-from tools.module.profiles import FAMILIES
+from tools.module.profiles import FAMILIES, OPTIONAL
 from tools.scenario import PROTOCOLS, Hooks, Plan, ScenarioError, play
 from tools.tables import SETTINGS, literal, setting
 from tools.timeline import Timeline, summary
@@ -26,6 +26,7 @@ from tools.timeline import Timeline, summary
 Family = enum.Enum("Family", {name: name for name in FAMILIES}, type=str)  # type: ignore[misc]
 Engine = enum.Enum("Engine", {name: name for name in ENGINES}, type=str)  # type: ignore[misc]
 Protocol = enum.Enum("Protocol", {name: name for name in PROTOCOLS}, type=str)  # type: ignore[misc]
+Lacks = enum.Enum("Lacks", {name: name for name in OPTIONAL}, type=str)  # type: ignore[misc]
 WAKES = 3
 
 
@@ -40,8 +41,8 @@ def run(
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of datagrams lost, e.g. 0.02.")] = 0.0,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of config.json, "
                                                        "e.g. power.mode=sleep; may be given again.")] = None,
-    lacks: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="A module of MicroPython's own that the "
-                                                    "image has not, e.g. ucryptolib; may be given again.")] = None,
+    lacks: Annotated[list[Lacks] | None, typer.Option(help="What the firmware image has not; may be given "
+                                                      "again.")] = None,
     fault: Annotated[str | None, typer.Option(help=f"A fault of --list-faults, or {RANDOM}.")] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show the table of faults and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")] = False,
@@ -62,7 +63,7 @@ def run(
             _writable(path, option)
     plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
                                           loss=loss, protocol=protocol.value, connection_id=connection_id,
-                                          lacks=tuple(lacks or ())))
+                                          lacks=tuple(each.value for each in lacks or ())))
     plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **_config(settings or [])})
     started = time.perf_counter()
     try:

@@ -81,9 +81,11 @@ class Plan:
     carrier: dict[str, Any] = field(default_factory=dict)
     """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
     lacks: tuple[str, ...] = ()
-    """Modules of MicroPython's own that the image has not, beside those that its family has not."""
+    """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
+    nat_keeps_port: bool = False
+    """Whether the carrier's NAT gives a module's port the same port outside again after it has forgotten it."""
 
     @property
     def mode(self) -> str:
@@ -216,7 +218,7 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None, hooks: Hooks
 
 
 async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Run:
-    network = Network(loop, events, seed=plan.seed, loss=plan.loss)
+    network = Network(loop, events, seed=plan.seed, loss=plan.loss, nat_keeps_port=plan.nat_keeps_port)
     aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length,
               connection_id=plan.connection_id, resumes=plan.resumes)
     if plan.dtls:

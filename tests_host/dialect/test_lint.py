@@ -151,6 +151,24 @@ def test_rule_refuses_its_sample_and_accepts_the_replacement(rule, refused, acce
     assert rules_found(accepted, path) == []
 
 
+@pytest.mark.parametrize("room", ["coap", "m2m", "mqtt", "dtls"])
+@pytest.mark.parametrize("rule", ["broad", "broad-in-codec"])
+@pytest.mark.parametrize("caught", ["", " Exception", " (ValueError, BaseException)"])
+def test_no_reason_allows_to_catch_everything_in_a_codec(room, rule, caught):
+    source = f"try:\n    x = 1\nexcept{caught}:  # dialect: {rule} - a reason\n    pass\n"
+    assert set(rules_found(source, f"lib/{room}/x.py")) == {"broad-in-codec", "waiver"}
+    assert rules_found("try:\n    x = 1\nexcept (ValueError, IndexError):\n    pass\n", f"lib/{room}/x.py") == []
+
+
+@pytest.mark.parametrize("module", ["ucryptolib", "uhashlib", "hashlib", "hmac"])
+@pytest.mark.parametrize("path", ["lib/coap/x.py", "lib/link/x.py", "lib/store/x.py", APP, "boot.py"])
+def test_hash_and_cipher_have_one_import_site(module, path):
+    for statement in (f"import {module}", f"from {module} import x"):
+        source = f"try:\n    {statement}\nexcept ImportError:\n    x = None\n"
+        assert "crypto-import" in rules_found(source, path)
+        assert rules_found(source, "lib/dtls/primitives.py") == []
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 cannot parse except*")
 def test_except_group_is_refused():
     assert rules_found("try:\n    x = 1\nexcept* ValueError:\n    pass\n", APP) == ["except-group"]

@@ -183,10 +183,15 @@ class BareBoard:
         self.network = Network(self.loop, self.events, seed=1, latency_ms=(50, 50))
         self.radio = Radio()
         self.nv = nv or NonVolatile()
+        self._firmware = firmware
+        self.power_on()
+
+    def power_on(self) -> None:
+        """The first power-on, or the next one."""
         self.board = Board(self.loop, self.network, self.events, profile=BareProfile(), identity=Identity(), nv=self.nv,
                            seed="1", reason=3)
         self.board.radio = self.radio
-        for each in firmware:
+        for each in self._firmware:
             self.board.firmware[each.NAME] = each(self.board)
 
     def ask(self, name: str, *args: Any) -> Any:

@@ -102,14 +102,14 @@ for statement in ('from probe import absent_here', 'import lwm2m', 'from usr imp
 @BOTH
 def test_only_the_u_names_exist(engine):
     main = """
-names = 'os time json socket struct sys binascii hashlib select random re io errno collections ssl asyncio typing vfs'
+names = 'os time json socket struct sys binascii cryptolib select random re io errno collections ssl asyncio typing vfs'
 for name in names.split() + ['u' + n for n in 'heapq asyncio random select ssl ctypes platform'.split()]:
     try:
         __import__(name)
         print('leak', name)
     except ImportError:
         pass
-for name in 'usys uos utime ujson ustruct ubinascii usocket uhashlib uio ucollections ure uerrno math gc ' \\
+for name in 'usys uos utime ujson ustruct ubinascii usocket uhashlib ucryptolib uio ucollections ure uerrno math gc ' \\
             'micropython _thread log'.split():
     __import__(name)
 for name in ('reversed', 'frozenset'):

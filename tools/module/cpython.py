@@ -95,7 +95,7 @@ class Application:
         self.modules: dict[str, Any] = {}
         self.path: list[str] = [""]
         self.surface = surface
-        self.lacks = lacks  # of MicroPython's own modules
+        self.lacks = lacks
         self.usr: Usr  # by `install`
 
     # -- calls of the firmware -------------------------------------------------------------------------------------
@@ -150,7 +150,8 @@ class Application:
         lock.__dict__["park"] = functools.partial(self.call, "!park")
         self.modules["_thread"] = SimpleNamespace(allocate_lock=lock.Lock, get_ident=lambda: 1)
         for name in FROZEN_MODULES:
-            self.modules[name] = self._frozen(name)
+            if name not in self.lacks:
+                self.modules[name] = self._frozen(name)
 
     def _module(self, name: str, spec: dict[str, Any]) -> Any:
         made = Remote(self.call, name, spec["functions"], spec["constants"])

@@ -6,7 +6,6 @@ Left out in both engines until something needs them: urandom (use uos.urandom), 
 
 import binascii
 import collections
-import hashlib
 import io
 import json
 import math
@@ -16,67 +15,10 @@ from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from tools.module.crypto import UCRYPTOLIB, UHASHLIB
 
 HEAP = 250_000
 """What `gc` says: this engine does not measure the heap; the VM does."""
-
-
-class Hash:
-    """`update` and `digest`, nothing else (quecpython.md §1.7)."""
-
-    def __init__(self, name: str, data: bytes) -> None:
-        self._hash = hashlib.new(name, bytes(data), usedforsecurity=False)
-        self._final = False
-
-    def update(self, data: bytes) -> None:
-        if self._final:
-            raise ValueError("hash is final")
-        self._hash.update(bytes(data))
-
-    def digest(self) -> bytes:
-        self._final = True
-        return self._hash.digest()
-
-
-class Aes:
-    """`ucryptolib.aes` (quecpython.md §1.7). ECB = 1, CBC = 2, CTR = 6; one object serves one direction."""
-
-    def __init__(self, key: Any, mode: int, iv: Any = None) -> None:
-        if len(key) not in (16, 32):
-            raise ValueError("key")
-        if mode not in (1, 2, 6):
-            raise ValueError("mode")
-        if mode != 1 and (iv is None or len(iv) != 16):
-            raise ValueError("IV")
-        how = {1: modes.ECB, 2: modes.CBC, 6: modes.CTR}[mode]
-        self._cipher = Cipher(algorithms.AES(bytes(key)), how() if mode == 1 else how(bytes(iv)))  # noqa: S305
-        self._whole = mode != 6
-        self._context: Any = None
-        self._way = ""
-
-    def encrypt(self, data: Any, out: Any = None) -> Any:
-        return self._process("encryptor", data, out)
-
-    def decrypt(self, data: Any, out: Any = None) -> Any:
-        return self._process("decryptor", data, out)
-
-    def _process(self, way: str, data: Any, out: Any) -> Any:
-        if self._whole and len(data) % 16:
-            raise ValueError("blksize % 16")
-        if self._way not in ("", way):
-            raise ValueError("can't encrypt & decrypt")
-        if self._context is None:
-            self._way, self._context = way, getattr(self._cipher, way)()
-        done = self._context.update(bytes(data))
-        if out is None:
-            return done
-        out[: len(done)] = done
-        return out
-
-
-def _hash(name: str) -> Callable[..., Hash]:
-    return lambda data=b"": Hash(name, data)
 
 
 def _value_error(function: Callable[..., Any], error: type[Exception]) -> Callable[..., Any]:
@@ -127,7 +69,7 @@ def _hexlify(data: Any, *separator: Any) -> bytes:
     return binascii.hexlify(bytes(data), *separator)
 
 
-def natives(open_file: Callable[..., Any], lacks: Collection[str] = ()) -> dict[str, Any]:
+def natives(open_file: Callable[..., Any], lacks: Collection[str]) -> dict[str, Any]:
     """The modules by name, without those that the image lacks; `open_file` is the application's `open`."""
     math_names = [name for name in dir(math) if not name.startswith("_") and name not in ("inf", "nan", "tau")]
     made = {
@@ -140,10 +82,8 @@ def natives(open_file: Callable[..., Any], lacks: Collection[str] = ()) -> dict[
         "uio": SimpleNamespace(open=open_file, StringIO=io.StringIO, BytesIO=io.BytesIO),
         "ucollections": SimpleNamespace(namedtuple=collections.namedtuple, deque=collections.deque),
         "ure": SimpleNamespace(compile=re.compile, match=re.match, search=re.search),
-        "uhashlib": SimpleNamespace(sha256=_hash("sha256"), sha1=_hash("sha1"), md5=_hash("md5")),
-        "ucryptolib": SimpleNamespace(aes=Aes),
-        # Frozen Python on EIGEN images (quecpython.md §1.3); how slow it is is not shown
-        "hashlib": SimpleNamespace(sha256=_hash("sha256")),
+        "uhashlib": SimpleNamespace(**UHASHLIB),
+        "ucryptolib": SimpleNamespace(**UCRYPTOLIB),
         "math": SimpleNamespace(**{name: getattr(math, name) for name in math_names}),
         "gc": _gc(),
         "micropython": SimpleNamespace(const=lambda value: value),

@@ -37,5 +37,4 @@ EC800E = Profile(
     currents_ua=CURRENTS_UA,
     usr_blocks=256,  # estimate: EC800E's /usr size is unknown; 256 x 4096 B is the doc's statvfs sample (§1.4)
     boot_ms=1500,  # estimate
-    lacks=frozenset(),
 )

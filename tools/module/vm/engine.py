@@ -174,7 +174,7 @@ class Vm:
 
 
 def boot_message(
-    surface: dict[str, Any], *, measured: bool, cut_at: int | None, lacks: Collection[str] = ()
+    surface: dict[str, Any], lacks: Collection[str], *, measured: bool, cut_at: int | None
 ) -> dict[str, Any]:
     """What the shim is told first. Constants are packed; the rest is plain JSON."""
     plain = {
@@ -190,8 +190,8 @@ def boot_message(
     }
     return {
         "surface": plain, "usys": {k: pack(v) for k, v in USYS.items()}, "measured": measured, "cut_at": cut_at,
-        "block_size": BLOCK, "file_functions": FUNCTIONS, "frozen_modules": FROZEN_MODULES,
-        "lacks": sorted(lacks),
+        "block_size": BLOCK, "file_functions": FUNCTIONS, "lacks": sorted(lacks),
+        "frozen_modules": [name for name in FROZEN_MODULES if name not in lacks],
     }
 
 
@@ -213,9 +213,9 @@ class VmEngine(Engine):
 
     async def run(self) -> None:
         self.board.deliver = self._deliver
-        boot = boot_message(self.surface(), measured=self.measure_heap, cut_at=self.cut_at_program,
-                            lacks=self.board.profile.lacks)
-        heap = heap_bytes(self.heap) + empty_heap(self.surface())
+        firmware = self.surface(), self.board.profile.lacks
+        boot = boot_message(*firmware, measured=self.measure_heap, cut_at=self.cut_at_program)
+        heap = heap_bytes(self.heap) + empty_heap(*firmware)
         with self.flash.as_file() as image:
             vm = self._vm = Vm(image, heap, boot)
             try:
@@ -270,6 +270,6 @@ def _empty_heap(boot: str) -> int:
     return vm.heap_peak
 
 
-def empty_heap(surface: dict[str, Any]) -> int:
+def empty_heap(surface: dict[str, Any], lacks: Collection[str]) -> int:
     """Live bytes of the garbage collector's heap under an application that does nothing but one call."""
-    return _empty_heap(json.dumps(boot_message(surface, measured=True, cut_at=None)))
+    return _empty_heap(json.dumps(boot_message(surface, lacks, measured=True, cut_at=None)))
