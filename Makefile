@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 OLD_VM := build/oldvm/ready
 ARGS ?=
 
-.PHONY: help run console test check coverage bench logs oldvm judges clean
+.PHONY: help run console test check coverage bench fuzz logs oldvm judges clean
 .DEFAULT_GOAL := help
 
 help: ## lists the targets
@@ -28,13 +28,17 @@ check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode comp
 	@$(PY) -m tools.dialect.types
 
 # In CPython only, judges left out: what is counted is what the project's own vectors reach.
+JUDGED := $(addprefix --ignore=tests_host/dtls/test_,fuzz.py lossy.py openssl.py libcoap.py mbedtls.py tshark.py)
 coverage: $(READY) ## branch coverage of the rooms without I/O, 95 % at least
 	@mkdir -p build
-	@$(PY) -m coverage run --data-file=build/coverage --branch --include='lib/coap/*,lib/m2m/*' -m pytest -q tests_host/coap tests_host/m2m -k "not vm: and not old: and not v113:" >&2
+	@$(PY) -m coverage run --data-file=build/coverage --branch --include='lib/coap/*,lib/m2m/*,lib/dtls/*' -m pytest -q tests_host/coap tests_host/m2m tests_host/dtls $(JUDGED) -k "not vm: and not old: and not v113:" >&2
 	@$(PY) -m coverage report --data-file=build/coverage --fail-under=95 --skip-covered
 
 bench: $(READY) ## datagrams, bytes, code size, heap and instructions of a report, counted; ARGS="--json"
 	@$(PY) -m tools bench $(ARGS)
+
+fuzz: $(READY) ## five million datagrams into the DTLS client, about half an hour; ARGS="--inputs 100000 --seed 7"
+	@$(PY) -m tests_host.dtls.fuzz $(or $(ARGS),--inputs 5000000)
 
 logs: $(READY) ## the wakes of a device as its journal tells them; ARGS="run.littlefs"
 	@$(PY) -m tools logs $(ARGS)
@@ -44,7 +48,7 @@ oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `m
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(OLD_VM) >&2; \
 	else echo "no npm: tests in MicroPython 1.10 will skip (apt-get install nodejs npm)" >&2; fi
 
-JUDGES := tshark libcoap3-bin nodejs npm valgrind
+JUDGES := tshark libcoap3-bin openssl nodejs npm valgrind
 judges: ## outside programs that tests ask: installs them on Debian as root, else prints the line
 	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \

@@ -6,7 +6,6 @@ import enum
 import signal
 import sqlite3
 import time
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,7 +16,7 @@ from rich.console import Console
 from tools.ctwing.aep import Aep
 from tools.ctwing.checks import ENCRYPTIONS, ENDPOINTS, POWER_MODES, AepError
 from tools.ctwing.store import Store
-from tools.ctwing.web import application
+from tools.ctwing.web import application, text_of
 from tools.timeline import Timeline
 from tools.world.events import Event, Events
 
@@ -41,7 +40,7 @@ class UnixLoop(asyncio.SelectorEventLoop):
 
 def aep(
     port: Annotated[int, typer.Option(min=0, max=65535, help="UDP port for devices; 0 draws a free one.")] = 5683,
-    dtls_port: Annotated[int, typer.Option(min=0, max=65535, help="The same with DTLS and a PSK; 0 draws one.")] = 5684,
+    dtls_port: Annotated[int, typer.Option(min=0, max=65535, help="UDP port for devices with a key.")] = 5684,
     http: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of page and API; 0 draws one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     db: Annotated[Path | None, typer.Option(help="SQLite file that outlives the run; without it, memory.")] = None,
@@ -51,14 +50,17 @@ def aep(
     ] = Endpoint.imei,  # type: ignore[attr-defined]
     power_mode: Annotated[PowerMode, typer.Option(help="Its power saving: DRX gets commands at once.")] = PowerMode.PSM,  # type: ignore[attr-defined]
     encryption: Annotated[
-        Encryption, typer.Option(help="Its encryption; with dtls each device gets a PSK.")
+        Encryption, typer.Option(help="Its encryption; dtls: every device has a key.")
     ] = Encryption.plain,  # type: ignore[attr-defined]
+    psk: Annotated[str, typer.Option(help="Their key as text; without it each is given one.")] = "",
+    connection_id: Annotated[int, typer.Option(min=0, max=32, help="Bytes of a DTLS connection id (RFC 9146); 0: none. "
+                                               "With one our own server speaks DTLS, else Mbed TLS.")] = 0,
     imsi: Annotated[str, typer.Option(help="IMSI of the devices, for urn:imei-imsi.")] = "",
     seconds: Annotated[float, typer.Option("--for", min=0, help="End after so many seconds; 0: at Ctrl-C.")] = 0.0,
 ) -> None:
     """Run the local AEP in real time, with its page and JSON API, until Ctrl-C.
 
-    There is no password, and the page shows every PSK: it is for the desk, not for the Internet.
+    The page has no password and is not encrypted: it is for the desk, not for the Internet.
     """
     out = Console(highlight=False)
     loop = UnixLoop()
@@ -70,10 +72,12 @@ def aep(
     try:
         events = Events(loop.time)
         events.listeners += [Timeline(out), lambda event: _forget(events, event)]
-        platform = Aep(loop, events, store=store, seed=time.time_ns(), token_length=None)
-        _devices(out, platform, device or [], imsi, endpoint_format=endpoint_format.value,
-                 power_mode=power_mode.value, encryption=encryption.value)
-        loop.run_until_complete(_serve(out, platform, host, (port, dtls_port, http), seconds))
+        platform = Aep(loop, events, store=store, seed=time.time_ns(), token_length=None,
+                       connection_id=connection_id)
+        product = {"endpoint_format": endpoint_format.value, "power_mode": power_mode.value,
+                   "encryption": encryption.value}
+        _devices(out, platform, device or [], product, imsi, psk)
+        loop.run_until_complete(_serve(out, platform, host, port, dtls_port, http, seconds))
     finally:
         store.close()
         asyncio.set_event_loop(None)
@@ -85,28 +89,36 @@ def _forget(events: Events, event: Event) -> None:
         del events.log[:-EVENTS_KEPT]
 
 
-def _devices(out: Console, platform: Aep, imeis: list[str], imsi: str, **product: str) -> None:
+def _devices(
+    out: Console, platform: Aep, imeis: list[str], properties: dict[str, str], imsi: str, psk: str
+) -> None:
     """Creates the devices that are not there yet, under one product."""
     known = {one.imei for one in platform.devices()}
     new = [imei for imei in dict.fromkeys(imeis) if imei not in known]
     try:
         if new:
-            number = platform.create_product("devices", **product)  # type: ignore[arg-type]
+            product = platform.create_product("devices", **properties)  # type: ignore[arg-type]
         for imei in new:
-            platform.create_device(number, name=imei, imei=imei, imsi=imsi)
+            platform.create_device(product, name=imei, imei=imei, imsi=imsi, psk=psk)
     except AepError as error:
         _fail(out, str(error), "see python -m tools aep --help")
     for one in platform.devices():
-        secret = f", PSK {one.psk}" if one.psk else ""
-        out.print(f"device {one.id}, IMEI {one.imei}, registers as {one.endpoint}{secret}", soft_wrap=True)
+        key = f", PSK {text_of(one.psk) or one.psk}" if one.psk else ""
+        out.print(f"device {one.id}, IMEI {one.imei}, registers as {one.endpoint}{key}", soft_wrap=True)
 
 
-async def _serve(out: Console, platform: Aep, host: str, ports: tuple[int, int, int], seconds: float) -> None:
-    plain, secured, http = ports
+async def _serve(
+    out: Console, platform: Aep, host: str, port: int, dtls_port: int, http: int, seconds: float
+) -> None:
+    opened = []
+    for start, number, option in ((platform.start, port, "--port"), (platform.start_dtls, dtls_port, "--dtls-port")):
+        try:
+            opened.append(await start(host, number))
+        except OSError as error:
+            _fail(out, f"UDP {host}:{number}: {_reason(error)}",
+                  f"end what listens there, or choose another {option} or --host")
     runner = web.AppRunner(application(platform), access_log=None)
     try:
-        address = await _opened(out, platform.start(host, plain), f"{host}:{plain}", "--port")
-        with_dtls = await _opened(out, platform.start_dtls(host, secured), f"{host}:{secured}", "--dtls-port")
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, http)
@@ -114,7 +126,7 @@ async def _serve(out: Console, platform: Aep, host: str, ports: tuple[int, int, 
         except OSError as error:
             _fail(out, f"TCP {host}:{http}: {_reason(error)}", "end what listens there, or choose another --http")
         name = runner.addresses[0]
-        out.print(f"devices: coap://{_joined(*address)} and coaps://{_joined(*with_dtls)}", soft_wrap=True)
+        out.print(f"devices: coap://{_joined(*opened[0])} and coaps://{_joined(*opened[1])}", soft_wrap=True)
         out.print(f"page and API: http://{_joined(*name[:2])}/", soft_wrap=True)
         if not platform.devices():
             out.print("there is no device yet: add one on the page, or with --device IMEI")
@@ -122,13 +134,6 @@ async def _serve(out: Console, platform: Aep, host: str, ports: tuple[int, int, 
     finally:
         platform.stop()
         await runner.cleanup()
-
-
-async def _opened(out: Console, opening: Awaitable[tuple[str, int]], name: str, option: str) -> tuple[str, int]:
-    try:
-        return await opening
-    except OSError as error:
-        _fail(out, f"UDP {name}: {_reason(error)}", f"end what listens there, or choose another {option} or --host")
 
 
 async def _until_stopped(loop: asyncio.AbstractEventLoop, seconds: float) -> None:

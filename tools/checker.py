@@ -200,13 +200,13 @@ def _acknowledgement_arrived(run: Run, truth: Truth, uplink: Uplink) -> bool:
     """Whether the network carried an ACK (RFC 7252 §4.2) of this message to the module's socket, and the module could
     still make something of it: it stayed on, and its flash took what was to be noted."""
     ack = bytes([0x60, 0x00]) + uplink.mid.to_bytes(2, "big")
-    gone = truth.stranded(ack) + truth.resets
-    for datagram in run.trace():
+    for datagram in run.network.trace:
         sent = datagram.t_us / 1e6
-        if datagram.direction != "down" or datagram.data != ack or datagram.lost:
+        if datagram.direction != "down" or run.opened(datagram) != ack or datagram.lost:
             continue
         if not 0 <= sent - uplink.t < EXCHANGE_LIFETIME or truth.flash_refused(sent):
             continue
+        gone = truth.stranded(datagram.data) + truth.resets
         if not any(sent <= t < sent + LANDING for t in gone):
             return True
     return False

@@ -1,11 +1,12 @@
 """What a run cost: datagrams, bytes, radio seconds, charge, heap; counted from the network's trace, not by the device.
 
 Each datagram is put into one exchange by what it says (decoded by aiocoap): a report and what keeps it possible, a
-command with its answer, or the registration. A DTLS handshake is what keeps reports possible.
+command with its answer, or the registration.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import Any
 
@@ -15,13 +16,11 @@ from aiocoap.numbers.codes import DELETE, GET, POST
 
 from tools.checker import Verdict, check
 from tools.scenario import NO_BOOT, PSM_WAKE, Run, Wake
-from tools.wire import trace_sha256
 from tools.world.network import Datagram
 
 REPORT, COMMAND, SESSION, NOISE = "report", "command", "session", "noise"
-LOST = "lost"  # sealed, and nobody opened it: it goes with what was sent after it
-HANDSHAKE, SEALED = (20, 21, 22), (23, 25)
-"""First bytes of DTLS records (RFC 6347 §4.1, RFC 9146 §4); no CoAP message begins with one."""
+HANDSHAKE = "handshake"
+"""Of DTLS; and what the platform could not open, tries in a session that it does not know."""
 
 
 def classify(trace: list[Datagram]) -> list[str]:
@@ -31,24 +30,13 @@ def classify(trace: list[Datagram]) -> list[str]:
     for datagram in trace:
         message, asker = _decode(datagram), datagram.direction
         if message is None:
-            kind = _unread(datagram)
+            kind = NOISE
         elif message.mtype is ACK or message.code == 0:
             kind = of_mid.get(("down" if asker == "up" else "up", message.mid), SESSION)
         else:
             kind = of_mid[(asker, message.mid)] = _kind(message, asker)
         kinds.append(kind)
-    following: dict[str, str] = {}
-    for at in reversed(range(len(kinds))):
-        way = trace[at].direction
-        if kinds[at] == LOST:
-            kinds[at] = following.get(way, NOISE)
-        following[way] = kinds[at]
     return kinds
-
-
-def _unread(datagram: Datagram) -> str:
-    first = datagram.data[:1]
-    return REPORT if first and first[0] in HANDSHAKE else LOST if first and first[0] in SEALED else NOISE
 
 
 def _kind(message: Message, direction: str) -> str:
@@ -68,12 +56,20 @@ def _is_answer(payload: bytes) -> bool:
     return any("taskId" in entry for entry in (body if isinstance(body, list) else [body]))
 
 
+def kinds(run: Run, trace: list[Datagram]) -> list[str]:
+    """As `classify`, of what was inside where DTLS is around it."""
+    if not run.plan.dtls:
+        return classify(trace)
+    inside = classify([replace(datagram, data=run.opened(datagram)) for datagram in trace])
+    return [kind if run.opened(datagram) else HANDSHAKE for datagram, kind in zip(trace, inside, strict=True)]
+
+
 def cost(run: Run, wakes: list[Wake], kind: str) -> tuple[int, int]:
     """(datagrams, wire bytes) of one kind over these wakes."""
     count = size = 0
     for wake in wakes:
-        trace = run.trace(wake)
-        for datagram, found in zip(trace, classify(trace), strict=True):
+        trace = run.network.trace[wake.mark : wake.end_mark]
+        for datagram, found in zip(trace, kinds(run, trace), strict=True):
             if found == kind:
                 count += 1
                 size += datagram.wire_bytes
@@ -84,14 +80,14 @@ def resumed(run: Run) -> list[Wake]:
     """Wakes but the first in which the device did not register anew."""
     out = []
     for wake in run.wakes:
-        trace = run.trace(wake)
-        if wake.reason in (PSM_WAKE, NO_BOOT) and not any(_registers(datagram) for datagram in trace):
+        trace = run.network.trace[wake.mark : wake.end_mark]
+        if wake.reason in (PSM_WAKE, NO_BOOT) and not any(_registers(run, datagram) for datagram in trace):
             out.append(wake)
     return out
 
 
-def _registers(datagram: Datagram) -> bool:
-    message = _decode(datagram)
+def _registers(run: Run, datagram: Datagram) -> bool:
+    message = _decode(replace(datagram, data=run.opened(datagram)))
     if message is None or datagram.direction == "down":
         return False
     return message.code is POST and message.opt.uri_path == ("rd",)
@@ -113,7 +109,7 @@ def result(run: Run) -> dict[str, Any]:
     verdict, plan, module = check(run), run.plan, run.module
     wakes = resumed(run)
     count = len(wakes) or 1
-    datagrams, size = cost(run, wakes, REPORT)
+    datagrams, size = [sum(pair) for pair in zip(cost(run, wakes, REPORT), cost(run, wakes, HANDSHAKE), strict=True)]
     command_datagrams, command_size = cost(run, run.wakes, COMMAND)
     commands = verdict.commands_answered or 1
     empty = module.empty_heap() if plan.measure_heap else None
@@ -139,8 +135,7 @@ def result(run: Run) -> dict[str, Any]:
         "charge_mc_per_report": _mean([wake.charge_mc for wake in wakes], 3),
         "flash_programs_per_wake": _mean([wake.flash_programs for wake in wakes], 1),
         "heap_peak_bytes": module.heap_peak - empty if empty is not None else None,
-        "trace_sha256": trace_sha256(run.network.trace, run.aep.trace()) if plan.secured
-        else run.network.trace_sha256(),
+        "trace_sha256": run.network.trace_sha256(run.opened),
         "fault": None,
         "error": error(run, verdict),
     }

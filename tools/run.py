@@ -18,20 +18,22 @@ from tools.ctwing.trace import write_pcap
 from tools.faults import BY_NAME, TABLE, listing
 from tools.faults.player import RANDOM, Chance, One, outcome, plan_of
 from tools.module.module import ENGINES
-from tools.module.profiles import FAMILIES
-from tools.scenario import Hooks, Plan, ScenarioError, play
+from tools.module.profiles import FAMILIES, OPTIONAL
+from tools.scenario import PROTOCOLS, Hooks, Plan, ScenarioError, play
 from tools.tables import SETTINGS, literal, setting
 from tools.timeline import Timeline, summary
-from tools.wire import write_raw_pcap
 
 Family = enum.Enum("Family", {name: name for name in FAMILIES}, type=str)  # type: ignore[misc]
 Engine = enum.Enum("Engine", {name: name for name in ENGINES}, type=str)  # type: ignore[misc]
-Protocol = enum.Enum("Protocol", {"lwm2m": "lwm2m", "dtls": "lwm2m-dtls"}, type=str)
+Protocol = enum.Enum("Protocol", {name: name for name in PROTOCOLS}, type=str)  # type: ignore[misc]
+Lacks = enum.Enum("Lacks", {name: name for name in OPTIONAL}, type=str)  # type: ignore[misc]
 WAKES = 3
 
 
 def run(
-    protocol: Annotated[Protocol, typer.Option(help="How the device speaks to the platform.")] = Protocol.lwm2m,
+    protocol: Annotated[Protocol, typer.Option(help="How the device speaks to the platform.")] = Protocol.lwm2m,  # type: ignore[attr-defined]
+    connection_id: Annotated[int, typer.Option(min=0, max=32, help="Bytes of the DTLS connection ids that the platform "
+                                               "gives; 0: none.")] = 0,
     family: Annotated[Family, typer.Option(help="Module family to simulate.")] = Family.EC800E,  # type: ignore[attr-defined]
     wakes: Annotated[int | None, typer.Option(min=1, max=10000, help="Wakes to run.", show_default=str(WAKES))] = None,
     engine: Annotated[Engine, typer.Option(help="vm: the MicroPython VM; cpython: in process.")] = Engine.vm,  # type: ignore[attr-defined]
@@ -39,12 +41,12 @@ def run(
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of datagrams lost, e.g. 0.02.")] = 0.0,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of config.json, "
                                                        "e.g. power.mode=sleep; may be given again.")] = None,
+    lacks: Annotated[list[Lacks] | None, typer.Option(help="What the firmware image has not; may be given "
+                                                      "again.")] = None,
     fault: Annotated[str | None, typer.Option(help=f"A fault of --list-faults, or {RANDOM}.")] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show the table of faults and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")] = False,
     pcap: Annotated[Path | None, typer.Option(help="Write the platform's trace here, for Wireshark.")] = None,
-    raw_pcap: Annotated[Path | None, typer.Option(help="Write every datagram as it was on the wire here: for Wireshark "
-                                                  "with the PSK.")] = None,
     flash: Annotated[Path | None, typer.Option(help="Leave the module's flash here, for `tools logs`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show AT commands and sensors too.")] = False,
 ) -> None:
@@ -56,11 +58,12 @@ def run(
     if list_faults:
         listing.show(out, as_json)
         return
-    for path, option in ((pcap, "--pcap"), (raw_pcap, "--raw-pcap"), (flash, "--flash")):
+    for path, option in ((pcap, "--pcap"), (flash, "--flash")):
         if path is not None:
             _writable(path, option)
     plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
-                                          loss=loss, protocol=protocol.value))
+                                          loss=loss, protocol=protocol.value, connection_id=connection_id,
+                                          lacks=tuple(each.value for each in lacks or ())))
     plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **_config(settings or [])})
     started = time.perf_counter()
     try:
@@ -79,9 +82,6 @@ def run(
     if pcap is not None:
         count = write_pcap(pcap, done.aep.trace())
         out.print(f"{count} datagrams written to {pcap}")
-    if raw_pcap is not None:
-        count = write_raw_pcap(raw_pcap, done.network.trace)
-        out.print(f"{count} datagrams written to {raw_pcap}")
     if flash is not None:
         flash.write_bytes(done.module.flash.image)
         out.print(f"the module's flash written to {flash}")

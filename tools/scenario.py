@@ -20,21 +20,24 @@ from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
 from tools.module.tree import CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
-from tools.wire import readable
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Datagram, Network
 
-AEP_ADDRESS, AEP_PORT, AEP_DTLS_PORT = "221.229.214.202", 5683, 5684  # ctwing.md §0
+AEP_ADDRESS, AEP_PORT, DTLS_PORT = "221.229.214.202", 5683, 5684  # ctwing.md §0
 AEP_NAMES = ("lwm2m.ctwing.cn",)
 AEP_ADDRESS_6 = "240E:980:8120:28:84F4:C0C2:4A95:85F9"  # of the same name (ctwing.md §0)
-PSK = "TYvoiTk34D3NZ6GN"  # the guide's example (ctwing.md §1.4)
 NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpython.md §3.6); 0: it was on already
 RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
 
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
+
+PROTOCOLS = ("lwm2m", "lwm2m-dtls")
+
+PSK = "NOTaSECRETofyour"
+"""Of the simulated device."""
 
 PERIOD = (8004, {"frozen_period": 6})
 
@@ -49,8 +52,7 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run. `loss` is the share of datagrams lost; `token_length` None draws 1-8 by seed; `endpoint_format` None
-    is the protocol's usual one; `dtls_engine` one of tools/ctwing/dtls_engines.py."""
+    """What to run. `loss` is the share of datagrams lost; `token_length` None draws 1-8 by seed."""
 
     family: str = "EC800E"
     engine: str = "vm"
@@ -58,8 +60,13 @@ class Plan:
     seed: int = 1
     loss: float = 0.0
     protocol: str = "lwm2m"
-    endpoint_format: str | None = None
-    dtls_engine: str | None = None
+    """One of PROTOCOLS."""
+    connection_id: int = 0
+    """Length of the DTLS connection ids that the platform gives; 0: it gives none."""
+    resumes: bool = False
+    """Whether the platform resumes DTLS sessions by their ids; our own server does, Mbed TLS as it is used here does
+    not."""
+    endpoint_format: str = "imei"
     token_length: int | None = 4
     commands: bool = True
     measure_heap: bool = True
@@ -73,8 +80,12 @@ class Plan:
     """What the platform's name resolves to."""
     carrier: dict[str, Any] = field(default_factory=dict)
     """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
+    lacks: tuple[str, ...] = ()
+    """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
+    nat_keeps_port: bool = False
+    """Whether the carrier's NAT gives a module's port the same port outside again after it has forgotten it."""
 
     @property
     def mode(self) -> str:
@@ -82,14 +93,8 @@ class Plan:
         return self.config.get("power.mode", default("power.mode"))
 
     @property
-    def secured(self) -> bool:
-        """Whether the device speaks by DTLS."""
+    def dtls(self) -> bool:
         return self.protocol == "lwm2m-dtls"
-
-    @property
-    def endpoint(self) -> str:
-        """The product's endpoint format; with DTLS the guide's is urn:imei (§4.1.3.2)."""
-        return self.endpoint_format or ("urn:imei" if self.secured else "imei")
 
     @property
     def commanded(self) -> bool:
@@ -146,10 +151,9 @@ class Run:
     given: list[Given] = field(default_factory=list)
     problem: ScenarioError | None = None
 
-    def trace(self, wake: Wake | None = None) -> list[Datagram]:
-        """The network's trace, of all or of one wake; what was encrypted as the platform read it."""
-        trace = self.network.trace if wake is None else self.network.trace[wake.mark : wake.end_mark]
-        return readable(trace, self.aep.secured.opened or {})
+    def opened(self, datagram: Datagram) -> bytes:
+        """What a datagram carried: itself, or under DTLS what was in it, nothing where nobody could open it."""
+        return datagram.data if self.aep.dtls.opened is None else self.aep.dtls.opened.get(datagram.data, b"")
 
     def ledger(self) -> dict[str, Any]:
         """The power meter's totals: `connected_ms`, `charge_mc`, and of that `psm_mc`, drawn while powered down."""
@@ -214,26 +218,26 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None, hooks: Hooks
 
 
 async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Run:
-    network = Network(loop, events, seed=plan.seed, loss=plan.loss)
-    aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length)
-    ports = {AEP_PORT: await aep.start()}
-    if plan.secured:
-        aep.secured.opened = {}
-        ports[AEP_DTLS_PORT] = await aep.start_dtls(engine=plan.dtls_engine)
+    network = Network(loop, events, seed=plan.seed, loss=plan.loss, nat_keeps_port=plan.nat_keeps_port)
+    aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length,
+              connection_id=plan.connection_id, resumes=plan.resumes)
+    if plan.dtls:
+        aep.dtls.opened = {}
+    real, secure = await aep.start(), await aep.start_dtls()
     for ip in (AEP_ADDRESS, AEP_ADDRESS_6):
-        for port, real in ports.items():
-            network.serve(ip, port, real)
+        network.serve(ip, AEP_PORT, real)
+        network.serve(ip, DTLS_PORT, secure)
     for name, addresses in plan.names.items():
         network.name(name, addresses)
     module = Module(
         loop, network, events, profile=profile(plan), seed=plan.seed, engine=plan.engine, measure_heap=plan.measure_heap
     )
     mode = "PSM" if plan.mode == "psm" else "DRX"
-    product = aep.create_product("water meters", endpoint_format=plan.endpoint, power_mode=mode,
-                                 encryption="dtls" if plan.secured else "plain")
+    product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode,
+                                 encryption="dtls" if plan.dtls else "plain")
     who = module.identity
     imei = who.imei if plan.provisioned else "86000000" + who.imei[8:]
-    device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.secured else "")
+    device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.dtls else "")
     events.emit("aep", "product", f"product {product}, device {device[:8]}… created", product=product, device=device)
     if plan.engine == "cpython":
         more = surplus(ROOT, plan.app)
@@ -255,7 +259,8 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
 def profile(plan: Plan) -> Profile:
     """The family's profile with what the plan changes."""
     family = FAMILIES[plan.family]
-    return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters)
+    return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters,
+                   lacks=family.lacks | {*plan.lacks})
 
 
 def files(plan: Plan) -> dict[str, bytes]:
@@ -267,9 +272,9 @@ def files(plan: Plan) -> dict[str, bytes]:
         raise ScenarioError("compile", ": ".join(lines), "see `make check`") from None
     config = {
         "server.host": AEP_NAMES[0],
-        "server.port": AEP_DTLS_PORT if plan.secured else AEP_PORT,
-        "lwm2m.endpoint": plan.endpoint,
-        **({"security": "psk", "psk": PSK} if plan.secured else {}),
+        "server.port": DTLS_PORT if plan.dtls else AEP_PORT,
+        "lwm2m.endpoint": plan.endpoint_format,
+        **({"security": "psk", "psk": PSK} if plan.dtls else {}),
         **plan.config,
     }
     return {**tree, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}

@@ -37,6 +37,7 @@ LINES: dict[str, Callable[[Event], str]] = {
     "mute": lambda e: f"the meter does not answer to {e.text}",
     "lost": lambda e: f"datagram lost on the way {e.text}, {e.data['bytes']} bytes",
     "dropped": lambda e: f"datagram dropped: {e.text}",
+    "dtls": lambda e: "DTLS: " + e.text,
     "register": lambda e: "← Register {endpoint}, lifetime {lifetime} s, binding {binding}".format(**e.data),
     "rejected": lambda e: "← rejected: " + e.text,
     "observe": lambda e: "→ " + e.text,
@@ -57,11 +58,6 @@ LINES: dict[str, Callable[[Event], str]] = {
     "request-failed": lambda e: "request failed: " + e.text,
     "request-expired": lambda e: "request expired: " + e.text,
     "switch": lambda e: "SWITCH " + e.text,
-    "dtls-engine": lambda e: e.text,
-    "dtls-handshake": lambda e: "← " + e.text,
-    "dtls-refused": lambda e: "DTLS refused: " + e.text,
-    "dtls-alert": lambda e: e.text,
-    "dtls-closed": lambda e: e.text,
     "offline": lambda e: e.text,
     "malformed": lambda e: "malformed: " + e.text,
     "reset": lambda e: "RST: " + e.text,
@@ -94,8 +90,7 @@ class Timeline:
 
 
 def _bad(event: Event) -> bool:
-    return event.kind in ("crash", "fault", "rejected", "command-failed", "command-expired", "observe-failed",
-                          "dtls-refused", "dtls-alert") or (
+    return event.kind in ("crash", "fault", "rejected", "command-failed", "command-expired", "observe-failed") or (
         event.kind == "log" and event.text.startswith(("ERROR", "CRITICAL")))
 
 

@@ -1,4 +1,4 @@
-"""AEP over our own LwM2M client: socket, m2m and coap put together (ctwing.md §2, guide §4.1.3.1).
+"""AEP over our own LwM2M client (ctwing.md §2, guide §4.1.3.1): the session that the cycle sees.
 
 On a wake from power-off with a saved registration inside its lifetime one Update resumes it (the carrier's NAT has
 forgotten us, so the platform must learn our address before it can answer a notification). A session whose socket was
@@ -6,44 +6,18 @@ kept reports at once. Anything else registers anew and waits for the Observe on 
 reported; where wakes are no nearer than the lifetime is long, that is every wake.
 """
 
-import ubinascii
 from micropython import const
 
 from aep import session as s
-from aep.shortcuts import DIRECT, SHORT_RETRIES, SHORT_TIMEOUT, UPDATE, Shortcuts
-from coap import exchange
-from coap import message as m
+from aep.registration import LONGEST, Registration
+from aep.shortcuts import DIRECT, SHORT_RETRIES, SHORT_TIMEOUT, UPDATE
 from device import events, orders
 from link import sockets
 from link.fault import NoName
 from m2m import client as c
 from m2m import objects
-from store.shape import of_type, shaped
 
-_OBSERVE_WAIT = const(12000)  # ms for the Observe after Register: one lost and repeated request is inside
-_OBSERVE_LIMIT = const(45000)  # ms: the longest a learned wait grows; estimate
-_SLACK = const(60)  # s before the lifetime's end within which a registration counts as over
-_FLOOD = const(256)  # datagrams between two of our openings; a wake with a command has six; estimate
 _SOONEST = const(60000)  # ms from one round of notifications to the next, whatever periods the server sets
-_LONGEST = const(86400)  # s: the longest lifetime that is documented
-_PROBED = const(2592000)  # and what one vendor's SDK allows, 30 days (ctwing.md §2.1)
-_PROBES = const(2)  # it is asked for so often where no answer comes, once where one does
-# What `saved` gives, and what stands for it on a new device
-_FORM = const(1)  # another one means other things: it is not resumed
-SAVED = {
-    "form": 0, "server": "", "ep": "", "loc": "", "tok": {}, "attr": {}, "forms": {}, "marks": {}, "state": "",
-    "at": 0, "since": 0, "lt": 0, "b": "", "addr": "", "learn": {},
-}  # fmt: skip
-_ASKING = (c.ASKED, c.OBSERVED, c.CANCELLED)
-_CODES = {s.KEPT: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
-
-# What a refused Register means. (A refused Update means no more than that we register.)
-_REFUSALS = {
-    m.BAD_REQUEST: s.BadRequest,
-    m.UNAUTHORIZED: s.NotProvisioned,
-    m.FORBIDDEN: s.NotProvisioned,
-    m.PRECONDITION_FAILED: s.WrongVersion,
-}
 
 
 def endpoint(form: str, imei: str, imsi: str) -> str:
@@ -55,72 +29,11 @@ def endpoint(form: str, imei: str, imsi: str) -> str:
     return "urn:imei-imsi:%s-%s" % (imei, imsi)
 
 
-class Session:
-    """See aep/session.py. `settings` is {name: value}; `saved` what `saved()` once gave, or {}; `clock` a
-    link.clock.Clock; `numbers` a store.record.Numbers with "mid" and "seq"; `jitter` 256-384 (coap/exchange.py);
-    `device` says and does what the server asks (device/values.py), with our own `imei`, `endpoint`, `address` and
-    `binding`; `keep` as the contract says; `note(code, value)` is the journal's, `persist()` keeps `saved()`."""
+class Session(Registration):
+    """See aep/session.py; it is made as a Registration is."""
 
-    def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist) -> None:
-        self._settings = settings
-        self.clock = clock
-        self.numbers = numbers
-        self._device = device
-        self._note = note
-        self._persist = persist
-        self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
-        self._path = None  # type: sockets.Path  # type: ignore[assignment]
-        self._downlinks = []
-        self._count = 0  # datagrams since the last opening
-        self._heard = -s.NAT_IDLE  # when the platform was last heard, clock milliseconds
-        self._owed = False  # reports went up since the last Update
-        self._sent = -1  # message id of the last report
-        self._alive = -1  # when the platform last took our registration for alive, clock ms; -1: before power-on
-        self._awaited = 0  # how often the Observe of the present registration was waited for
-        self.resumed = False
-        self.direct = False  # opened without a message; the first report will show whether that was right
-        self.refresh = False  # the next opening sends an Update, whatever it could do without
-        self.exchange = exchange.Exchange(
-            self._next_mid, jitter, settings["lwm2m.ack_timeout"], settings["lwm2m.retries"]
-        )
-
-        def store(payload: bytes) -> int:
-            return _CODES[keep(payload)]
-
-        self.client = c.Client(self.exchange, objects.Tree(device), store)
-        self._at = 0  # Unix time of the last Register or Update that the platform answered; 0: unknown
-        self._since = 0  # Unix time of the Register
-        self._lifetime = 0  # as the platform knows it, and so the next
-        self._bound = ""
-        self._address = ""  # the platform's, as it was last resolved
-        self.marks = {}  # {path: [when, what]}: what observers of other paths were last told
-        self._told = -_SOONEST  # when observers were last told something, clock milliseconds
-        self._state = ""  # of the device, when nothing was to be told
-        saved = shaped(saved, SAVED)  # an older tree may have saved less
-        same = saved["server"] == self._server and saved["form"] == _FORM
-        if same:
-            self._address = saved["addr"]
-        self.shortcuts = Shortcuts(dict(saved["learn"]) if same else {})
-        if same and saved["ep"] == device.endpoint:
-            self._restore(saved)
-
-    def _restore(self, saved: dict) -> None:
-        """The registration of an earlier power-on."""
-        try:
-            self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
-        except (TypeError, ValueError):  # not ours
-            return
-        self.client.location = saved["loc"]
-        self.client.attributes = of_type(saved["attr"], dict)
-        self.client.forms = of_type(saved["forms"], int)
-        self.marks = of_type(saved["marks"], list)
-        self._state = saved["state"]
-        self._at = saved["at"]
-        self._since = saved["since"] or self._at
-        self._lifetime = saved["lt"]
-        self._bound = saved["b"]
-
-    # -- the contract --------------------------------------------------------------------------------------------
+    _path = None  # type: sockets.Path  # type: ignore[assignment]
+    _told = -_SOONEST  # when observers were last told something, clock milliseconds
 
     def open(self, until: int) -> None:
         """Resumes or registers; returns once reports may be sent.
@@ -128,34 +41,15 @@ class Session:
         self._count = 0
         warm = self._path is not None
         if not warm:
-            self._connect()
-        self.direct = False
-        if warm and not self.refresh and self._stays() and self._is_warm():
-            self.resumed = self.direct = True
+            self._path = self._path_to(self._resolved(), until)
+        self._cut = self._short_cut(warm) if not self.refresh and self._stays() else ""
+        self.resumed = self.direct = self._cut != ""
+        if self.direct:
             return
         self.refresh = False
         self.resumed = self.resumable() and self._try_update(until)
         if not self.resumed:
             self._register(until)
-
-    def resumable(self) -> bool:
-        """A registration is saved, observed, and inside its lifetime as far as we know the time."""
-        if not self.client.location or objects.UPLINK not in self.client.tokens:
-            return False
-        left = self.left()
-        return left is None or left > _SLACK
-
-    def left(self):
-        """Seconds until the platform forgets us, None where that is not known: by our own clock within a power-on, by
-        the time of day over a power-off."""
-        if self._alive >= 0:
-            return self._lifetime - (self.clock.now() - self._alive) // 1000
-        now = self.clock.unix()
-        return self._at + self._lifetime - now if now and self._at else None
-
-    def lifetime(self) -> int:
-        """Seconds, as the platform knows it."""
-        return self._lifetime
 
     def send(self, payload: bytes, until: int, sure: bool = False) -> int:
         """One report; returns ACKNOWLEDGED, or HANDED_OVER where reports are sent without confirmation and this one
@@ -163,11 +57,11 @@ class Session:
         confirmed = sure or self._settings["report.type"] == "con"
         if self.direct and confirmed:
             self.direct = False
-            good = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES) == c.DELIVERED
-            self.shortcuts.outcome(DIRECT, good)
-            if good:
+            ended = self._report(payload, until, SHORT_TIMEOUT, SHORT_RETRIES)
+            self.shortcuts.outcome(self._cut, ended == c.DELIVERED)
+            if ended == c.DELIVERED:
                 return s.ACKNOWLEDGED
-            self._note(events.SHORT_CUT, 1)
+            self.note(events.SHORT_CUT, 1)
             self.refresh = True
             sent = self._sent
             self.open(until)
@@ -209,14 +103,10 @@ class Session:
         if self._owes(settings):
             self._settings = settings
             if orders.take(orders.UPDATE):
-                self._note(events.UPDATE_ASKED)
+                self.note(events.UPDATE_ASKED)
             if not self._update(until):
                 self.refresh = True  # and where that is refused as well, it registers
                 raise s.SessionLost("Update refused or not answered")
-
-    def _owes(self, settings: dict) -> bool:
-        """An Update: the guide's way after each exchange, or by order."""
-        return self._owed and settings["lwm2m.update"] == "each_exchange" or orders.UPDATE in orders.pending
 
     def next_due(self) -> int:
         """Unix time at which an observer's longest period ends, 0 where none is set."""
@@ -228,34 +118,12 @@ class Session:
 
     def deregister(self, until: int) -> None:
         """Ends the registration; the platform shows the device as off-line (guide: AT+QLWDEREG)."""
+        from aep import seldom
+
         if self.client.location:
-            self.client.deregister(self.clock.now(), SHORT_TIMEOUT, SHORT_RETRIES)
-            self.wait((c.DEREGISTERED, c.REFUSED, c.SILENT), until)
-            self.client.location = ""  # it may not have been heard: then it ends with its lifetime
-            self.client.tokens = {}
+            seldom.deregister(self, until)
             self._at = 0
             self._alive = -1
-            self._note(events.DEREGISTERED)
-
-    def saved(self) -> dict:
-        """What the next power-on needs to resume, and what was learned."""
-        return {
-            "form": _FORM,
-            "server": self._server,
-            "ep": self._device.endpoint,
-            "loc": self.client.location,
-            "tok": {path: ubinascii.hexlify(token).decode() for path, token in self.client.tokens.items()},
-            "attr": dict(self.client.attributes),
-            "forms": dict(self.client.forms),
-            "marks": dict(self.marks),
-            "state": self._state,
-            "at": self._at,
-            "since": self._since,
-            "lt": self._lifetime,
-            "b": self._bound,
-            "addr": self._address,
-            "learn": dict(self.shortcuts.learned),
-        }
 
     def strangers(self) -> int:
         """Datagrams that came from somebody else than the platform."""
@@ -267,37 +135,30 @@ class Session:
             self._path.close()
             self._path = None  # type: ignore[assignment]
 
-    # -- opening -------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> None:
+    def _path_to(self, address: str, until: int):
+        """The way for datagrams. Raises NoPath."""
+        return sockets.Path(address, self._settings["server.port"], self.clock)
+
+    def _resolved(self) -> str:
+        """The platform's address. Raises NoName."""
         host, port = self._settings["server.host"], self._settings["server.port"]
         try:
             address = sockets.resolve(host, port, self._device.address)
         except NoName:
             if not self._address or (":" in self._address) != (":" in self._device.address):
                 raise
-            self._note(events.NAME_KEPT)
-            address = self._address
-        self._path = sockets.Path(address, port, self.clock)
+            self.note(events.NAME_KEPT)
+            return self._address
         self._address = address
+        return address
 
-    def _stays(self) -> bool:
-        """The registration needs no Update before the wake after next."""
-        left = self.left()
-        lasts = left is None or left > 2 * self._settings["report.interval"]
-        return self.resumable() and lasts and self._unchanged()
-
-    def _is_warm(self) -> bool:
-        """The platform's answer will find us: it was heard just now, or has been seen to answer to where we are."""
-        return self.clock.now() - self._heard < s.NAT_IDLE or self.shortcuts.worth(DIRECT)
-
-    def _unchanged(self) -> bool:
-        return self._wanted() == self._lifetime and self._bound == self._device.binding
-
-    def _wanted(self) -> int:
-        """The lifetime by setting, or what the probe was granted beyond it."""
-        lifetime = self._settings["lwm2m.lifetime"]
-        return self._lifetime if lifetime == _LONGEST < self._lifetime else lifetime
+    def _short_cut(self, warm: bool) -> str:
+        """The short cut by which a report may go at once, "" where there is none. `warm`: the socket was kept."""
+        # The platform's answer will find us: it was heard just now, or has been seen to answer to where we are
+        near = warm and (self.clock.now() - self._heard < s.NAT_IDLE or self.shortcuts.worth(DIRECT))
+        return DIRECT if near else ""
 
     def _try_update(self, until: int) -> bool:
         if not self.shortcuts.worth(UPDATE):
@@ -305,77 +166,11 @@ class Session:
         good = self._update(until)
         self.shortcuts.outcome(UPDATE, good)
         if not good:
-            self._note(events.SHORT_CUT, 2)
-            if self._lifetime > _LONGEST and self.clock.unix() - self._since >= _LONGEST:
+            self.note(events.SHORT_CUT, 2)
+            if self._lifetime > LONGEST and self.clock.unix() - self._since >= LONGEST:
                 self.shortcuts.learned["lt"] = 0  # accepted, but not honoured
-                self._note(events.SHORT_CUT, 3)
+                self.note(events.SHORT_CUT, 3)
         return good
-
-    def _update(self, until: int) -> bool:
-        lifetime = self._wanted()
-        changed = lifetime if lifetime != self._lifetime else 0
-        binding = self._device.binding if self._device.binding != self._bound else ""
-        self.client.update(self.clock.now(), changed, binding, SHORT_TIMEOUT, SHORT_RETRIES)
-        event = self.wait((c.UPDATED, c.REFUSED, c.SILENT), until)
-        if event is None or event[0] != c.UPDATED:
-            return False
-        self._agreed(lifetime)
-        return True
-
-    def _register(self, until: int) -> None:
-        """Registers and waits for the Observe. Where it did not come the first time it is only waited for again."""
-        if self._awaited != 1 or not self.client.location:
-            self._awaited = 0
-            lifetime = self._settings["lwm2m.lifetime"]
-            if not self._probe(lifetime, until):
-                self._asked(lifetime, until)
-            self._since = self._at
-            self.marks = {}
-        self._awaited += 1
-        start = self.clock.now()
-        learned = self.shortcuts.learned
-        wait = max(_OBSERVE_WAIT, min(2 * learned.get("o", 0), _OBSERVE_LIMIT))
-        while objects.UPLINK not in self.client.tokens:
-            if self.wait((c.OBSERVED,), min(until, start + wait)) is None:
-                learned["o"] = wait
-                raise s.NotObserved("no Observe on 19/0/0 within %d s" % ((self.clock.now() - start) // 1000))
-        self._awaited = 0
-
-    def _probe(self, lifetime: int, until: int) -> bool:
-        """Registers with a lifetime beyond the documented ones where that would save the Register of every wake, as
-        long as the platform has not refused it; False where nothing was asked, or it was refused."""
-        learned = self.shortcuts.learned
-        left = learned.get("lt", _PROBES)
-        if not left or lifetime != _LONGEST or self._settings["report.interval"] + _SLACK < lifetime:
-            return False
-        if left <= _PROBES:
-            learned["lt"] = left - 1
-        try:
-            self._asked(_PROBED, until)
-        except s.BadRequest:
-            learned["lt"] = 0
-            return False
-        learned["lt"] = _PROBED
-        return True
-
-    def _asked(self, lifetime: int, until: int) -> None:
-        """Registers with this lifetime. Raises Silent or what the refusal means."""
-        self.client.register(self.clock.now(), self._device.endpoint, lifetime, self._device.binding)
-        event = self.wait((c.REGISTERED, c.REFUSED, c.SILENT), until)
-        if event is None or event[0] == c.SILENT:
-            raise s.Silent("no answer to Register from " + self._server)
-        if event[0] == c.REFUSED:
-            text = "Register answered " + (m.dotted(event[1]) if event[1] else "by a reset")
-            raise _REFUSALS.get(event[1], s.Refused)(text)
-        self._agreed(lifetime)
-
-    def _agreed(self, lifetime: int) -> None:
-        """The platform has answered 2.01 or 2.04: it knows what we told it, and the lifetime begins anew."""
-        self._at, self._lifetime, self._bound = self.clock.unix(), lifetime, self._device.binding
-        self._alive = self.clock.now()
-        self._owed = False
-
-    # -- messages ------------------------------------------------------------------------------------------------
 
     def _report(self, payload: bytes, until: int, timeout: int, retries: int) -> int:
         """The event in which a confirmable report ended, SILENT where time was up."""
@@ -389,6 +184,10 @@ class Session:
     def _observed(self) -> None:
         if objects.UPLINK not in self.client.tokens:
             raise s.SessionLost("not observed")
+
+    def _owes(self, settings: dict) -> bool:
+        """An Update: the guide's way after each exchange, or by order."""
+        return self._owed and settings["lwm2m.update"] == "each_exchange" or orders.UPDATE in orders.pending
 
     def _notices(self) -> list:
         """Paths other than 19/0/0 whose observer is to be told something now."""
@@ -407,41 +206,3 @@ class Session:
         if not found:
             self._state = state
         return found
-
-    def wait(self, kinds: tuple, until: int):
-        """Sends, receives and answers until an event of one of `kinds`; None at `until`, our own message given up."""
-        clock, path, client = self.clock, self._path, self.client
-        while True:
-            self._flush()
-            now = clock.now()
-            due = self.exchange.deadline()
-            data = path.receive(until if due is None or due > until else due)
-            if data is None:
-                event = client.poll(clock.now())
-            else:
-                self._heard = clock.now()
-                self._count += 1
-                if self._count > _FLOOD:
-                    raise s.Flooded("%d datagrams" % self._count)
-                event = client.receive(data, self._heard)
-                if event is not None and event[0] in _ASKING and not self._awaited:
-                    self._persist()  # what was asked is on flash before it is answered
-            self._flush()
-            if event is not None:
-                if event[0] == c.WRITTEN:
-                    self._downlinks.append(event[1])
-                elif event[0] == c.OBSERVED:
-                    self.marks.pop(event[1], None)  # told by the answer
-                if event[0] in kinds:
-                    return event
-            if now >= until:
-                self.exchange.cancel()
-                return None
-
-    def _flush(self) -> None:
-        out = self.exchange.out
-        while out:
-            self._path.send(out.pop(0))
-
-    def _next_mid(self) -> int:
-        return self.numbers.next("mid") & 0xFFFF

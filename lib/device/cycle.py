@@ -179,7 +179,10 @@ class Cycle(start.Wake):
         self.introduce(address)
         jitter = 256 + (random_bytes(1, self.device.imei)[0] >> 1)
         self._opened_with = found
-        self.session = lwm2m.Session(
+        way = lwm2m.Session
+        if found["security"] == "psk":  # what DTLS needs is loaded for DTLS alone
+            from aep.lwm2m_dtls import Session as way
+        self.session = way(
             found, self.kept.get("session", {}), self.clock, self.numbers, jitter, self.device, self.commands.keep,
             self.health.note, self.save_session,
         )  # fmt: skip

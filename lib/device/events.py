@@ -22,7 +22,8 @@ GUARDED = const(26)  # ! {} power-ons in a row came to nothing: waits before it 
 RESUMED = const(30)  # session resumed by an Update
 REGISTERED = const(31)  # session registered anew
 DIRECT = const(32)  # session taken for granted: the report goes first
-SHORT_CUT = const(33)  # ! a short cut failed: {1=report first, 2=Update, 3=longer lifetime}
+SHORT_CUT = const(33)  # ! a short cut failed: {1=report first, 2=Update, 3=longer lifetime, 4=DTLS session of before}
+SECURED = const(34)  # DTLS session: {1=new, 2=new by resumption, 3=of before}
 DEREGISTERED = const(35)  # deregistered
 REBOOT_ASKED = const(36)  # the platform asked for a restart
 UPDATE_ASKED = const(37)  # the platform asked for an Update

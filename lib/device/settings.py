@@ -16,7 +16,7 @@ _STATE = "/usr/state/"
 _TRIAL_WAKES = const(2)
 _LONGEST = const(4096)  # bytes of config.json
 # Of the table: settings saved under it need no check. A test compares; write there what it says.
-TABLE_MARK = const(0x16726B74)
+TABLE_MARK = const(0x1D1E768D)
 
 _current = []  # the one Settings of this boot
 
@@ -32,13 +32,18 @@ def change(name: str, value) -> None:
 
 def check(name: str, value):
     """Raises BadSetting unless `value` is allowed for `name`; returns it."""
+    _hold({name: value})
+    return value
+
+
+def _hold(trial: dict, base=None) -> None:
+    """Raises BadSetting unless each is allowed, and all go together on top of `base`."""
     from device import settings_table
 
-    wrong = settings_table.problem(name, value)
+    wrong = settings_table.wrong(trial, base)
     _unload()
     if wrong:
         raise BadSetting(wrong)
-    return value
 
 
 class Settings:
@@ -64,7 +69,8 @@ class Settings:
         """Sets one setting on trial, from now on. Raises BadSetting, or OSError where the flash refuses, and changes
         nothing then."""
         trial = dict(self.on_trial)
-        trial[name] = check(name, value)
+        trial[name] = value
+        _hold(trial, self._base)
         self._save_trial(trial, 0)
         self.changed = True
 
@@ -138,8 +144,7 @@ class Settings:
         trial = shaped(trial, {"set": {}, "wakes": 0, "config": "-"})
         if trial["config"] == self._mark:
             try:
-                for name in trial["set"]:
-                    check(name, trial["set"][name])
+                _hold(trial["set"], self._base)
             except BadSetting:
                 pass
             else:

@@ -9,7 +9,12 @@ _LONGEST = const(4096)  # bytes of config.json
 # [name, type, unit, lowest or choices, highest, default, what it does]. No default: the setting is required.
 TABLE = [
     ["server.host", "text", "", 1, 253, None, "address or name of the platform's LwM2M service, e.g. lwm2m.ctwing.cn"],
-    ["server.port", "int", "", 1, 65535, 5683, "its UDP port"],
+    ["server.port", "int", "", 1, 65535, 5683, "its UDP port; with a PSK 5684 where none is given"],
+    ["security", "choice", "", ("none", "psk"), None, "none", "psk: DTLS with the device's key"],
+    ["psk_id", "text", "", 0, 128, "", "identity of the key; none: the IMEI"],
+    ["psk", "secret", "bytes of text", 0, 64, "", "the key as the platform shows it"],
+    ["psk_hex", "secret", "hex digits", 0, 128, "", "or its bytes in hex"],
+    ["dtls.suites", "choice", "", ("ccm8", "ccm8+cbc"), None, "ccm8", "AES_128_CCM_8, and AES_128_CBC_SHA256 after it"],
     ["lwm2m.endpoint", "choice", "", ("imei", "urn:imei", "urn:imei-imsi"), None, "imei", "endpoint's format"],
     ["lwm2m.lifetime", "int", "s", 300, 86400, 86400, "how long the platform waits for a sign of life"],
     ["lwm2m.update", "choice", "", ("needed", "each_exchange"), None, "needed", "when the registration is updated"],
@@ -49,6 +54,10 @@ def problem(name: str, value) -> str:
     elif kind == "text":
         good = isinstance(value, str) and low <= _length(value) <= high
         wanted = "text of %d-%d bytes" % (low, high)
+    elif kind == "secret":
+        good = isinstance(value, str) and low <= _length(value) <= high
+        good = good and (unit[0] != "h" or not len(value) & 1 and not value.strip("0123456789abcdefABCDEF"))
+        return "" if good else "%s: give %d-%d %s" % (name, low, high, unit)  # the value is told to nobody
     elif kind == "addresses":
         good = isinstance(value, str) and (not value or _addresses(value, high))
         wanted = "%d-%d IP addresses, by comma" % (low, high)
@@ -56,6 +65,20 @@ def problem(name: str, value) -> str:
         good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         wanted = "a whole number %d-%d%s" % (low, high, " " + unit if unit else "")
     return "" if good else "%s: %s is not allowed; give %s" % (name, _short(value), wanted)
+
+
+def wrong(trial: dict, base) -> str:
+    """The first of these settings that is not allowed, as a message, or ""; on top of `base`, unless it is None, they
+    must go together."""
+    for name in trial:
+        found = problem(name, trial[name])
+        if found:
+            return found
+    if base is None:
+        return ""
+    values = dict(base)
+    values.update(trial)
+    return missing(values)
 
 
 def _addresses(text: str, most: int) -> bool:
@@ -81,12 +104,14 @@ def parse(text):
     if not isinstance(given, dict):
         return None, "config.json: not an object of settings"
     values = defaults()
+    if given.get("security") == "psk":
+        values["server.port"] = 5684
     for name in given:  # the module's ujson takes names that are no text
         wrong = problem(name, given[name])
         if wrong:
             return None, wrong
         values[name] = given[name]
-    wrong = _missing(values)
+    wrong = missing(values)
     return (None, wrong) if wrong else (values, "")
 
 
@@ -97,14 +122,16 @@ def known(values: dict):
     for name in values:
         if not problem(name, values[name]):
             found[name] = values[name]
-    return None if _missing(found) else found
+    return None if missing(found) else found
 
 
-def _missing(values: dict) -> str:
-    """The first required setting that has no value, as a message, or ""."""
+def missing(values: dict) -> str:
+    """The first setting that is required and has no value, as a message, or ""."""
     for row in TABLE:
         if row[0] not in values:
             return "%s: missing; %s" % (row[0], row[6])
+    if values["security"] == "psk" and bool(values["psk"]) == bool(values["psk_hex"]):
+        return "security: psk needs the key, either as psk or as psk_hex"
     return ""
 
 

@@ -2,7 +2,7 @@
 
 import log
 
-from aep import lwm2m
+from aep import lwm2m, registration
 from device import commands, events, health, readings, settings, values
 from link import cell, power
 from link.clock import Clock
@@ -54,7 +54,7 @@ class Wake:
         self.saved = Record(STATE + "/session.rec")
         found_session = self.saved.load()
         self.kept = shaped(found_session, {"session": {}, "gap": 0, "server": {}, "boot": 0})
-        self.kept["session"] = shaped(self.kept["session"], lwm2m.SAVED)
+        self.kept["session"] = shaped(self.kept["session"], registration.SAVED)
         if found_session is None and self.outbox.used():  # lost: what it counted is not known any more
             self.kept["boot"] = self.boots - 1
         self.gap = self.kept["gap"]

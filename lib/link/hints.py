@@ -30,4 +30,18 @@ HINTS = {
     ),
     27: "The platform did not subscribe: is automatic subscription switched on for this device?",
     28: "Datagrams without end: a platform that loops, or an attack; is the SIM in a private network (APN)?",
+    31: (
+        "No DTLS server answers: address and port (5684)? Is the product's encryption DTLS, not plain? APN or SIM "
+        "restricted to other addresses?"
+    ),
+    32: (
+        "Key or identity refused: is `psk` the text that the platform shows (hex goes into psk_hex)? l or I, O or 0? "
+        "psk_id the IMEI? A product with encryption DTLS?"
+    ),
+    33: "The server refuses the handshake: does the product use DTLS with PSK? Does dtls.suites offer its suite?",
+    34: (
+        "DTLS is up, but the platform is silent: has the carrier's NAT moved us, or does the platform not take this "
+        "device? The device begins a new session."
+    ),
+    35: "The server has ended the DTLS session; the device begins a new one.",
 }

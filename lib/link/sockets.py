@@ -34,10 +34,11 @@ def resolve(host: str, port: int, own: str) -> str:
 
 class Path:
     """A connected UDP socket. Make it only while a data call is up (creation binds it to the PDP's address), and make a
-    new one after NoPath. `clock` is link.clock.Clock; `received` counts datagrams of the peer, `strangers` those of
+    new one after NoPath. `own` is a local port to ask for, 0 for any: whether it was free nobody says (quecpython.md
+    §3.9). `clock` is link.clock.Clock; `received` counts datagrams of the peer, `strangers` those of
     anybody else: whether the firmware's `connect` keeps them out is not known, so they are dropped here."""
 
-    def __init__(self, address: str, port: int, clock) -> None:
+    def __init__(self, address: str, port: int, clock, own: int = 0) -> None:
         self._clock = clock
         self._peer = (address, port)
         self.received = 0
@@ -48,6 +49,8 @@ class Path:
         except OSError as error:
             raise NoPath("socket: error %d" % error.args[0])
         try:
+            if own:
+                self._socket.bind(("", own))
             self._socket.connect((address, port))
         except OSError as error:
             self._socket.close()  # there are few of them (quecpython.md §3.9)

@@ -4,6 +4,7 @@
 from ubinascii import hexlify
 
 from aep import session as s
+from aep.shortcuts import Shortcuts
 from coap import message as m
 from tests_host.aep import fake_platform as fake
 
@@ -446,7 +447,7 @@ def test_a_report_that_a_platform_elsewhere_does_not_acknowledge_follows_an_upda
 
 
 def test_a_short_cut_that_keeps_failing_is_tried_rarely_and_one_success_restores_it():
-    learning = lwm2m.Shortcuts({})
+    learning = Shortcuts({})
     tried = []
     for wake in range(200):
         if learning.worth("x"):

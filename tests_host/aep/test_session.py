@@ -1,13 +1,14 @@
 # runs in: cpython, vm, old
 """The session's errors: one family, each with a number of its own, a hint, and one thing for the cycle to do."""
 
+from aep import dtls_faults as d
 from aep import session as s
 from link import fault, hints
 
 
 def family():
     found = []
-    for module in (fault, s):
+    for module in (fault, s, d):
         for name in dir(module):
             kind = getattr(module, name)
             if isinstance(kind, type) and issubclass(kind, fault.Fault) and kind not in found:
@@ -17,7 +18,7 @@ def family():
 
 def test_every_error_has_a_number_of_its_own():
     codes = [kind.code for kind in family()]
-    assert len(codes) >= 14 and len(set(codes)) == len(codes)
+    assert len(codes) >= 19 and len(set(codes)) == len(codes)
 
 
 def test_every_error_has_a_hint_of_its_own():
@@ -31,7 +32,7 @@ def test_every_error_says_what_the_cycle_should_do():
     actions = {kind: kind.action for kind in family()}
     assert set(actions.values()) == {fault.RETRY, fault.BACK_OFF, fault.REATTACH, fault.WAIT}
     # A person must act; trying on costs the battery (DESIGN §3: "not provisioned / wrong credentials")
-    for kind in (s.NotProvisioned, s.BadRequest, s.WrongVersion):
+    for kind in (s.NotProvisioned, s.BadRequest, s.WrongVersion, d.BadKey):
         assert actions[kind] == fault.WAIT
     assert actions[s.SessionLost] == fault.RETRY and actions[s.Silent] == fault.BACK_OFF
 

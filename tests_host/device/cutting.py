@@ -14,8 +14,8 @@ from tests_host.device.world import HOUR, World
 from tools import journal
 from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
+from tools.scenario import Run
 from tools.world.events import Events
-from tools.world.network import Network
 
 PROGRAM, CUT, LOST = "program", "cut", "lost"
 """The power goes in the midst of the n-th flash program, or as the n-th datagram has been let go; or that datagram is
@@ -180,7 +180,7 @@ def holds(world: World, scene: Scene, went: bool) -> None:
         assert answer["act_result"] == 0 or went and answer["reason"] == INTERRUPTED, answer
     assert world.record("commands").get("queue", []) == []
     assert world.waiting() == []
-    numbers(world.network)
+    numbers(world.run)
     read_journal(world.flash)
     assert world.boot_record()["failed"] == 0, world.boot_record()
     assert world.boot_record()["a"] == "good"
@@ -201,21 +201,22 @@ def drawn_in_vain(events: Events, problem: str) -> bool:
     return False
 
 
-def own(network: Network) -> Iterator[tuple[bytes, Message]]:
+def own(run: Run) -> Iterator[tuple[bytes, Message]]:
     """What the device sent under message ids of its own."""
-    for datagram in network.trace:
-        if datagram.direction == "up" and datagram.data[0] & 0x20 == 0:
-            message = Message.decode(datagram.data)
+    for datagram in run.network.trace:
+        data = run.opened(datagram)
+        if datagram.direction == "up" and data and data[0] & 0x20 == 0:
+            message = Message.decode(data)
             if message.code:
-                yield datagram.data, message
+                yield data, message
 
 
-def numbers(network: Network) -> None:
+def numbers(run: Run) -> None:
     """RFC 7252 §4.4, RFC 7641 §3.4: a message id stands for one message, Observe numbers grow from message to
     message."""
     kept: dict[int, bytes] = {}
     last = -1
-    for data, message in own(network):
+    for data, message in own(run):
         new = message.mid not in kept
         assert kept.setdefault(message.mid, data) == data, f"message id {message.mid} came again"
         if new and message.opt.observe is not None:

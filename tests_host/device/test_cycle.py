@@ -44,7 +44,9 @@ def methods():
         for room, function in re.findall(r"(?:return|event =) (rest|trouble)\.(\w+)\(self\)", bodies[name]):
             other = (CYCLE.parent / f"{room}.py").read_text()
             start = other.find(f"def {function}(")
-            bodies[name] = other if room == "rest" else other[start : other.find("\n\n\n", start)]
+            bodies[name] = other[start : other.find("\n\n\n", start)]
+            if room == "rest":
+                bodies[name] = other + (CYCLE.parent / "nap.py").read_text()
     return bodies
 
 

@@ -15,6 +15,8 @@ APPROVED = re.compile(
     r"|command 8001 task 1 was answered .*'act_result': 1, .*"
     # Drawn in the instant before it was stored.
     r"|lost: flow \d+ drawn at \d+ is nowhere"
+    # Four power-ons that died: the supply is given time (device/trouble.py).
+    r"|1 readings or handlers failed; the first: ERROR:trouble:4 power-ons came to nothing; .*"
 )
 
 
@@ -74,6 +76,8 @@ def test_cut_again_and_again_at_the_same_place_still_ends_well():
         with World() as world:
             ends = [world.power_on(3, cut_at=cut_at) for _ in range(4)]
             assert world.power_on(3) == "psm"
+            if world.waiting():  # acknowledged, and what says so is on flash with the next entry
+                assert world.wake() == "psm"
             problems = [p for p in world.verdict().problems if not APPROVED.fullmatch(p)]
             assert problems == [], (cut_at, ends)
             assert world.waiting() == []

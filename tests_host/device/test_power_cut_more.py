@@ -283,7 +283,7 @@ def chance(plan):
         assert drawn_in_vain(run.events, problem) if problem.startswith("lost: flow") else (
             any(re.fullmatch(one, problem) for one in OF_A_CUT)), problem
     assert run.problem is None
-    numbers(run.network)
+    numbers(run)
     read_journal(run.module.flash)
     assert json.loads(run.module.flash.read("boot.rec")[9:])["failed"] == 0
     return run

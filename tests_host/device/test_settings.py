@@ -74,6 +74,32 @@ def test_the_table_is_gone_from_the_heap_once_it_has_served():
     assert "device.settings_table" not in device.bench.modules
 
 
+@pytest.mark.parametrize("given, port", [({}, 5684), ({"server.port": 5683}, 5683), ({"security": "none"}, 5683)])
+def test_with_a_key_the_port_is_5684_unless_one_is_given(given, port):
+    key = {"security": "psk", "psk": "TYvoiTk34D3NZ6GN"}
+    assert Device({**GOOD, **key, **given}).power_on().values["server.port"] == port
+
+
+@pytest.mark.parametrize("keys", [{}, {"psk": "TYvoiTk34D3NZ6GN", "psk_hex": "5459766f69546b333444334e5a36474e"}])
+def test_security_needs_one_key_and_no_second(keys):
+    device = Device({**GOOD, "security": "psk", **keys})
+    assert device.power_on().values is None
+    assert device.module.Settings().problem == "security: psk needs the key, either as psk or as psk_hex"
+
+
+def test_security_is_not_switched_on_by_command_where_there_is_no_key():
+    device = Device()
+    found = device.power_on()
+    with pytest.raises(device.module.BadSetting, match="needs the key"):
+        found.change("security", "psk")
+    assert found.values["security"] == "none" and not found.on_trial
+    found.change("psk", "TYvoiTk34D3NZ6GN")
+    found.change("security", "psk")
+    with pytest.raises(device.module.BadSetting, match="needs the key"):
+        found.change("psk", "")
+    assert device.power_on().values["security"] == "psk"
+
+
 @pytest.mark.parametrize("row", TABLE, ids=NAMES)
 def test_default_is_allowed(row):
     module = Bench(Flash(blocks=24)).load("device.settings")
@@ -90,18 +116,27 @@ def edges(row):
         good = ["", "61.132.163.68", "61.132.163.68,202.102.213.68", "240e:4c:4008::1,2400:3200::1"]
         return good, ["1.1.1.1,2.2.2.2,3.3.3.3", '1.1.1.1"', "1.1.1.1\r\nAT", "1.1.1.1, 2.2.2.2", "dns", ",", 5, None]
     if kind == "text":
-        return ["x" * low, "x" * high], ["x" * (low - 1), "x" * (high + 1), "阀" * (high // 3 + 1), 5, None, True]
+        short = ["x" * (low - 1)] if low else []
+        return ["x" * low, "x" * high], [*short, "x" * (high + 1), "阀" * (high // 3 + 1), 5, None, True]
+    if kind == "secret" and row[2] == "hex digits":
+        return ["", "5459766F69546b33", "0" * high], ["5", "5g", "54 597", "0" * (high + 2), 5, None, True, ["54"]]
+    if kind == "secret":
+        return ["", "TYvoiTk34D3NZ6GN", "x" * high], ["x" * (high + 1), "阀" * (high // 3 + 1), 5, None, True]
     return [low, high], [low - 1, high + 1, float(low), str(low), None, True, [low], 10**30, -1]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=NAMES)
 def test_range_is_allowed_to_its_ends_and_refused_beyond_with_a_message_naming_key_value_and_range(row):
     allowed, refused = edges(row)
+    key = {} if row[1] == "secret" else {"psk": "TYvoiTk34D3NZ6GN"}
     for value in allowed:
-        assert Device({**GOOD, row[0]: value}).power_on().values[row[0]] == value
+        assert Device({**GOOD, **key, row[0]: value}).power_on().values[row[0]] == value
     for value in refused:
         text = message(value, row[0])
         assert text.startswith(row[0] + ": ")
+        if row[1] == "secret":
+            assert json.dumps(value)[:30] not in text or len(str(value)) < 5
+            continue
         assert json.dumps(value)[:30] in text or len(str(value)) > 30 or not str(value).isascii()
         for limit in row[3] if row[1] == "choice" else (row[3], row[4]):
             assert str(limit) in text

@@ -31,14 +31,17 @@ def allowed(name, value):
     if kind == "addresses":
         address = "(?=[^,]*[.:])[0-9A-Fa-f.:]{2,39}"
         return isinstance(value, str) and re.fullmatch(f"({address}(,{address})?)?", value) is not None
-    if kind == "text":
+    if kind == "secret" and name == "psk_hex":
+        return isinstance(value, str) and re.fullmatch("([0-9A-Fa-f]{2}){0,64}", value) is not None
+    if kind in ("text", "secret"):
         return isinstance(value, str) and low <= len(value.encode()) <= high
     return type(value) is int and low <= value <= high
 
 
 def fit(config):
     """Whether such a config.json is to be used."""
-    return "server.host" in config and all(name in NAMES and allowed(name, value) for name, value in config.items())
+    good = "server.host" in config and all(name in NAMES and allowed(name, value) for name, value in config.items())
+    return good and (config.get("security") != "psk" or bool(config.get("psk")) != bool(config.get("psk_hex")))
 
 
 # -- config.json -------------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def goes_on(world, names, costs=(), before=()):
     assert world.waiting() == [] and world.record("commands")["queue"] == []
     assert world.boot_record()["failed"] == 0
     if not {"numbers.rec", "journal.0"} & {*names}:
-        numbers(world.network)
+        numbers(world.run)
         read_journal(world.flash)
     return problems
 

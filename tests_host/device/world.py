@@ -9,17 +9,19 @@
 import asyncio
 import functools
 import json
+import random
 from dataclasses import replace
 from typing import Any
 
 from tools.checker import Verdict, check, entries, waiting
 from tools.ctwing.aep import Aep
+from tools.ctwing.dtls_own import Engine, Options
 from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES
 from tools.module.profiles.networks import CHINA_TELECOM
-from tools.scenario import AEP_ADDRESS, AEP_NAMES, AEP_PORT, Given, Plan, Run, ScenarioError, files
+from tools.scenario import AEP_ADDRESS, AEP_NAMES, AEP_PORT, DTLS_PORT, PSK, Given, Plan, Run, ScenarioError, files
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Network
@@ -29,10 +31,10 @@ COMMAND_TTL = 2 * DAY
 
 
 @functools.lru_cache(maxsize=32)
-def image(config: str | None, app: str | None, engine: str = "cpython") -> bytes:
+def image(config: str | None, app: str | None, engine: str = "cpython", protocol: str = "lwm2m") -> bytes:
     """The flash as it leaves the factory."""
     flash = Flash(blocks=FAMILIES["EC800E"].usr_blocks)
-    content = files(Plan(engine=engine, app=app))
+    content = files(Plan(engine=engine, app=app, protocol=protocol))
     given = json.loads(content.pop("config.json"))
     if config is not None:
         content["config.json"] = json.dumps({**given, **json.loads(config)}).encode()
@@ -42,27 +44,33 @@ def image(config: str | None, app: str | None, engine: str = "cpython") -> bytes
 
 class World:
     """`config` are settings beside the server's address, None for no config.json; `app` is another app.py; the VM's
-    heap is bounded; `power_mode` is the product's; the rest changes the carrier's network
-    (tools/module/profiles/networks.py)."""
+    heap is bounded; `power_mode` is the product's; `dtls` is None without DTLS, else how our own server is; the rest
+    changes the carrier's network (tools/module/profiles/networks.py)."""
 
     def __init__(self, config: dict | None = {}, app: str | None = None, *, provisioned: bool = True, seed: int = 1,  # noqa: B006
                  loss: float = 0.0, platform: bool = True, engine: str = "cpython", power_mode: str = "PSM",
-                 **carrier: Any) -> None:
+                 dtls: Options | None = None, **carrier: Any) -> None:
         self.loop = WorldLoop()
         asyncio.set_event_loop(self.loop)
         self.events = Events(self.loop.time)
         self.network = Network(self.loop, self.events, seed=seed, loss=loss)
         self.aep = Aep(self.loop, self.events, seed=seed)
+        if dtls is not None:
+            self.aep.dtls.engine = Engine(self.aep.dtls.engine.keys, random.Random(seed), dtls)
+            self.aep.dtls.opened = {}
+        protocol = "lwm2m" if dtls is None else "lwm2m-dtls"
         self.platform_on() if platform else self.platform_off()
         profile = replace(FAMILIES["EC800E"], carrier=replace(CHINA_TELECOM, **carrier))
         self.module = Module(self.loop, self.network, self.events, profile=profile, seed=seed, engine=engine)
         self.flash = self.module.flash
-        self.flash.image[:] = image(None if config is None else json.dumps(config, sort_keys=True), app, engine)
+        self.flash.image[:] = image(None if config is None else json.dumps(config, sort_keys=True), app, engine,
+                                         protocol)
         who = self.module.identity
-        product = self.aep.create_product("meters", power_mode=power_mode)
+        product = self.aep.create_product("meters", power_mode=power_mode, encryption="dtls" if dtls else "plain")
         self.device = self.aep.create_device(product, name="meter", imsi=who.imsi,
-                                             imei=who.imei if provisioned else "86000000" + who.imei[8:])
-        plan = Plan(engine=engine, config=config or {}, app=app)
+                                             imei=who.imei if provisioned else "86000000" + who.imei[8:],
+                                             psk=PSK if dtls else "")
+        plan = Plan(engine=engine, config=config or {}, app=app, protocol=protocol)
         self.run = Run(plan, self.events, self.network, self.aep, self.module, self.device)
         self.run.problem = ScenarioError("by hand", "a test leads", "")  # so wakes may end as it wants
         self.on: asyncio.Task | None = None
@@ -70,6 +78,7 @@ class World:
     def platform_on(self) -> None:
         """The platform answers from now on."""
         self.network.serve(AEP_ADDRESS, AEP_PORT, self.loop.run_until_complete(self.aep.start()), AEP_NAMES)
+        self.network.serve(AEP_ADDRESS, DTLS_PORT, self.loop.run_until_complete(self.aep.start_dtls()))
 
     def platform_off(self) -> None:
         """Its name resolves, and nobody answers."""

@@ -8,7 +8,8 @@ import pytest
 from tools.dialect import rules
 from tools.dialect.lint import lint_source, lint_tree, own_modules
 
-OWN = ("app", "coap", "coap.message", "m2m", "m2m.tlv", "link", "link.at", "store", "store.record", "aep", "aep.tcp")
+OWN = ("app", "coap", "coap.message", "m2m", "m2m.tlv", "link", "link.at", "store", "store.record", "aep", "aep.tcp",
+       "dtls", "dtls.primitives")
 APP = "lib/app.py"
 
 # (rule, refused, accepted, path of both)
@@ -85,7 +86,13 @@ SAMPLES = [
         "optional-import",
         "import uhashlib\n",
         "try:\n    import uhashlib\nexcept ImportError:\n    uhashlib = None\n",
-        "lib/store/x.py",
+        "lib/dtls/primitives.py",
+    ),
+    (
+        "crypto-import",
+        "try:\n    import ucryptolib\nexcept ImportError:\n    ucryptolib = None\n",
+        "from dtls import primitives\n",
+        "lib/dtls/x.py",
     ),
     ("pure-import", "import utime\n", "import ustruct\nimport coap.message\n", "lib/coap/x.py"),
     ("pure-import", "from m2m import tlv\n", "from micropython import const\n", "lib/coap/x.py"),
@@ -103,6 +110,13 @@ SAMPLES = [
         "try:\n    x = 1\nexcept Exception:  # dialect: broad - user code may raise anything\n    pass\n",
         APP,
     ),
+    (
+        "broad-in-codec",
+        "try:\n    x = 1\nexcept Exception:\n    pass\n",
+        "try:\n    x = 1\nexcept ValueError:\n    pass\n",
+        "lib/dtls/x.py",
+    ),
+    ("broad-in-codec", "try:\n    x = 1\nexcept:\n    pass\n", "x = 1\n", "lib/coap/x.py"),
     ("long-timeout", "def f(s): s.settimeout(6)\n", "def f(s): s.settimeout(5)\n", "lib/link/x.py"),
     ("long-timeout", "def f(s): s.settimeout(None)\n", "def f(s, t): s.settimeout(t)\n", "lib/link/x.py"),
     (
@@ -135,6 +149,24 @@ def rules_found(source, path):
 def test_rule_refuses_its_sample_and_accepts_the_replacement(rule, refused, accepted, path):
     assert rule in rules_found(refused, path)
     assert rules_found(accepted, path) == []
+
+
+@pytest.mark.parametrize("room", ["coap", "m2m", "mqtt", "dtls"])
+@pytest.mark.parametrize("rule", ["broad", "broad-in-codec"])
+@pytest.mark.parametrize("caught", ["", " Exception", " (ValueError, BaseException)"])
+def test_no_reason_allows_to_catch_everything_in_a_codec(room, rule, caught):
+    source = f"try:\n    x = 1\nexcept{caught}:  # dialect: {rule} - a reason\n    pass\n"
+    assert set(rules_found(source, f"lib/{room}/x.py")) == {"broad-in-codec", "waiver"}
+    assert rules_found("try:\n    x = 1\nexcept (ValueError, IndexError):\n    pass\n", f"lib/{room}/x.py") == []
+
+
+@pytest.mark.parametrize("module", ["ucryptolib", "uhashlib", "hashlib", "hmac"])
+@pytest.mark.parametrize("path", ["lib/coap/x.py", "lib/link/x.py", "lib/store/x.py", APP, "boot.py"])
+def test_hash_and_cipher_have_one_import_site(module, path):
+    for statement in (f"import {module}", f"from {module} import x"):
+        source = f"try:\n    {statement}\nexcept ImportError:\n    x = None\n"
+        assert "crypto-import" in rules_found(source, path)
+        assert rules_found(source, "lib/dtls/primitives.py") == []
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 cannot parse except*")

@@ -4,7 +4,6 @@ own, behaviour and defects included, for as long as it runs."""
 import binascii
 import collections
 import errno
-import hashlib
 import io
 import json
 import random
@@ -13,6 +12,8 @@ import struct
 import sys
 import time
 import types
+
+from tools.module.crypto import UCRYPTOLIB, UHASHLIB
 
 TICKS_PERIOD = 1 << 30  # quecpython.md §1.6
 
@@ -37,8 +38,9 @@ def install() -> None:
     modules = {
         "ubinascii": binascii,
         "ucollections": collections,
+        "ucryptolib": _module("ucryptolib", **UCRYPTOLIB),
         "uerrno": errno,
-        "uhashlib": hashlib,
+        "uhashlib": _module("uhashlib", **UHASHLIB),
         "uio": io,
         "ujson": json,
         "urandom": random,

@@ -45,6 +45,8 @@ JUDGES: dict[str, tuple[Callable[[], str | None], str]] = {
         _program("coap-server-notls", "coap-server"),
         "apt-get install libcoap3-bin, or brew install libcoap",
     ),
+    "coap-server-openssl": (_program("coap-server-openssl"), "apt-get install libcoap3-bin"),
+    "coap-server-gnutls": (_program("coap-server-gnutls"), "apt-get install libcoap3-bin"),
     "libcoap-openssl": (_program("coap-client-openssl"), "apt-get install libcoap3-bin"),
     "libcoap-gnutls": (_program("coap-client-gnutls"), "apt-get install libcoap3-bin"),
     "mosquitto": (_program("mosquitto"), "apt-get install mosquitto, or brew install mosquitto"),

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,15 +46,16 @@ def run_unix(binary: str, jobs: Iterable[Job], limit_s: float = LIMIT_S) -> Outc
 
 
 def run_old(package: str, jobs: Iterable[Job], limit_s: float = LIMIT_S) -> Outcomes:
-    """One process for all files, which get their modules as text."""
+    """One process for all files of a room, which get their modules as text."""
     outcomes: Outcomes = {}
-    left = list(jobs)
-    while left:
-        chunks = [IN_VM.read_text("utf-8")] + [chunk(job) for job in left]
-        text, end = _process(["node", str(OLD_VM_JS), package], json.dumps(chunks), limit_s)
-        outcomes.update(_outcomes(text, end, left))
-        left = [Job(path, tuple(n for n in names if (path, n) not in outcomes)) for path, names in left]
-        left = [job for job in left if job.names]
+    for _, room in groupby(jobs, key=lambda job: job.path.parent):
+        left = list(room)
+        while left:
+            chunks = [IN_VM.read_text("utf-8")] + [chunk(job) for job in left]
+            text, end = _process(["node", str(OLD_VM_JS), package], json.dumps(chunks), limit_s)
+            outcomes.update(_outcomes(text, end, left))
+            left = [Job(path, tuple(n for n in names if (path, n) not in outcomes)) for path, names in left]
+            left = [job for job in left if job.names]
     return outcomes
 
 

@@ -35,6 +35,7 @@ class BareProfile:
     rtc_alarm_wakes: bool = False
     connect_filters: bool = True
     absent: dict[str, frozenset[str]] = field(default_factory=dict)
+    lacks: frozenset[str] = frozenset({"hashlib"})
 
     def uname(self) -> tuple[str, ...]:
         return ("sysname=BARE", "nodename=BARE", "release=1.13.0", "version=v", "machine=BARE", "qpyver=V0001")
@@ -182,10 +183,15 @@ class BareBoard:
         self.network = Network(self.loop, self.events, seed=1, latency_ms=(50, 50))
         self.radio = Radio()
         self.nv = nv or NonVolatile()
+        self._firmware = firmware
+        self.power_on()
+
+    def power_on(self) -> None:
+        """The first power-on, or the next one."""
         self.board = Board(self.loop, self.network, self.events, profile=BareProfile(), identity=Identity(), nv=self.nv,
                            seed="1", reason=3)
         self.board.radio = self.radio
-        for each in firmware:
+        for each in self._firmware:
             self.board.firmware[each.NAME] = each(self.board)
 
     def ask(self, name: str, *args: Any) -> Any:

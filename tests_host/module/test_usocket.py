@@ -227,6 +227,55 @@ def test_bind_takes_the_port():
     assert bench.network.trace[-1].local == ("10.1.2.3", 56830)
 
 
+@pytest.mark.parametrize(("asked", "gets"), [
+    (("0.0.0.0", 56831), 56831), (("10.9.9.9", 56831), 56831), (("", 65536 + 40000), 40000), (("", 65535), 65535),
+])
+def test_bind_takes_the_data_calls_address_and_16_bits_of_port(asked, gets):
+    bench = Bench()
+    s = bench.socket(connected=False)
+    assert s("bind", asked) is None
+    s("sendto", b"x", PEER)
+    bench.sleep(1)
+    assert bench.network.trace[-1].local == ("10.1.2.3", gets)
+
+
+def test_bind_to_port_0_leaves_the_port_from_creation():
+    bench = Bench()
+    s = bench.socket(connected=False)
+    for _ in range(2):
+        s("sendto", b"x", PEER)
+        s("bind", ("", 0))
+    bench.sleep(1)
+    first, second = [datagram.local for datagram in bench.network.trace]
+    assert first == second
+
+
+@pytest.mark.parametrize(("pause", "port", "seen_as_the_same"), [
+    (10, 56830, True), (10, 56831, False), (61, 56830, False),
+])
+def test_a_port_bound_again_after_power_off_finds_its_nat_binding_while_it_lives(pause, port, seen_as_the_same):
+    bench = Bench()
+    s = bench.socket(connected=False)
+    s("bind", ("", 56830))
+    s("sendto", b"before", PEER)
+    bench.sleep(1)
+    before = bench.platform.sender
+    bench.board.power_off()
+    bench.loop.run_until_complete(asyncio.sleep(pause))
+    bench.answer(b"while it was off")
+    bench.loop.run_until_complete(asyncio.sleep(0.1))
+    bench.power_on()
+    s = bench.socket()
+    s("bind", ("", port))
+    s("send", b"after")
+    bench.sleep(1)
+    assert bench.platform.got == [b"before", b"after"]
+    assert (bench.platform.sender == before) == seen_as_the_same
+    bench.answer(b"answer")
+    s("settimeout", 1)
+    assert s("recv", 100) == b"answer"
+
+
 def test_getaddrinfo_gives_5_tuples_of_both_families():
     bench = Bench()
     bench.network.serve("240e:980:9500::1", 5683, ("127.0.0.1", 1), ["lwm2m.ctwing.cn"])

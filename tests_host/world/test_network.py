@@ -1,6 +1,7 @@
 """The network between modules and platform: routing, latency, loss, NAT, and what it remembers."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,49 @@ def test_the_nat_keeps_a_binding_while_it_is_used_and_forgets_it_idle():
     assert first == second == third != fourth
     assert [data for _, data, _ in world.arrived] == [b"in time"]
     assert world.network.dropped == 1 and world.events.of("dropped")[0].text == "NAT binding forgotten"
+
+
+@pytest.mark.parametrize("way", ["NAT", "IPv6"])
+def test_where_ports_are_kept_a_forgotten_binding_lets_nothing_in_until_the_module_sends_again(way):
+    async def script(world):
+        ports = [50000, 50000, 50001]
+        for port in ports:
+            leg = world.network.open_udp("240e::2" if way == "IPv6" else HERE[0], port, world.arrive)
+            leg.send(b"up", AEP)
+            await asyncio.sleep(61)
+            world.answer(b"late %d" % port)
+            await asyncio.sleep(1)
+            leg.send(b"up", AEP)
+            await asyncio.sleep(1)
+            world.answer(b"in time %d" % port)
+            await asyncio.sleep(1)
+            world.network.forget_bindings()
+
+    world = World(nat_idle_s=60, nat_keeps_port=way == "NAT")
+    world.play(script)
+    senders = [addr for _, _, addr in world.platform.got]
+    assert len(set(senders[:4])) == 1 and senders[4] == senders[5] != senders[0]
+    assert [data for _, data, _ in world.arrived] == [b"in time 50000", b"in time 50000", b"in time 50001"]
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_year_of_wakes_leaves_a_bounded_number_of_endpoints_open(keeps):
+    async def script(world):
+        for port in range(365):
+            leg = world.network.open_udp(HERE[0], 50000 + port, world.arrive)
+            leg.send(b"up", AEP)
+            await asyncio.sleep(1)
+            world.answer(b"down")
+            await asyncio.sleep(86400)
+            leg.close()
+        return len(list(Path("/proc/self/fd").iterdir())) - before
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("open files are counted on Linux")
+    world = World(nat_keeps_port=keeps)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert world.play(script) < 80
+    assert len(world.platform.got) == len(world.arrived) == 365
 
 
 def test_each_remote_has_its_own_binding_and_strangers_are_dropped():

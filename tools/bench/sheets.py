@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tools.bench import dtls
 from tools.bench.instructions import HOW_TO_GET
 from tools.bench.measure import ENDPOINTS, TOKENS
 
@@ -19,6 +20,14 @@ WORDS = {
     "warm": "report from light sleep",
     "command": "command, its answer",
 }
+SECURE = {
+    "cold_update": "new session, Update, report",
+    "cold": "new session, report",
+    "resumed": "new session by resumption, report",
+    "kept": "session kept by a connection id, report",
+}
+CLIENTS = {"openssl": "openssl s_client, the one suite", "libcoap": "libcoap on OpenSSL, its defaults"}
+AES = {"native": "ucryptolib", "pure": "our own, in Python"}
 DAILY = {"resumed": "resumed by Update", "registers": "registers anew"}
 COUNTED = (
     ("cold_to_first_datagram", "from boot to Register"),
@@ -41,7 +50,7 @@ class Sheet:
 
 def sheets(figures: dict[str, Any]) -> list[Sheet]:
     """The figures of tools/bench/measure.py."""
-    return [make(figures) for make in (exchanges, tokens, days, _code, _heap, _instructions)]
+    return [make(figures) for make in (exchanges, tokens, days, secure, shaken, _code, _heap, _instructions, _crypto)]
 
 
 def show(out: Console, figures: dict[str, Any]) -> None:
@@ -122,6 +131,50 @@ def days(figures: dict[str, Any]) -> Sheet:
             "registers anew, the platform's further requests included. Radio time and charge, sleep's included, are "
             "the simulated radio's: they compare, they do not predict.")
     return Sheet("A day", text, ("wakes", "a day", "datagrams", "bytes", "connected ms", "mC"), rows)
+
+
+def secure(figures: dict[str, Any]) -> Sheet:
+    """What a report takes under DTLS."""
+    found = figures["dtls"]
+    rows = [
+        (words, _of(found[name]), str(dtls.LIMITS[name]["bytes"]) if name in dtls.LIMITS else "")
+        for name, words in SECURE.items()
+    ]
+    spent = found["connected_ms"]
+    text = (f"A {figures['payload_bytes']}-byte report under DTLS (AES_128_CCM_8), IP and UDP headers included. A "
+            f"record takes {found['overhead']['plain']} bytes beside its content, {found['overhead']['by_id']} with a "
+            f"connection id of {dtls.ID} bytes, which a kept session's limit does not count. By the radio model such a "
+            f"wake is connected for {spent['new']} ms with a handshake, {spent['resumed']} ms where the server resumes "
+            f"the session by its id, {spent['kept']} ms in a kept one.")
+    return Sheet("DTLS: reports", text, ("wake", "ours", "limit in bytes"), tuple(rows))
+
+
+def shaken(figures: dict[str, Any]) -> Sheet:
+    """Handshakes beside other clients'."""
+    found = figures["dtls"]
+    limit = dtls.LIMITS["handshake"]
+    rows = [("ours", _of(found["handshake"]["ours"]), _of(limit)),
+            ("ours, session resumed", _of(found["resumed_handshake"]), "")]
+    rows += [(CLIENTS[name], _of(found["handshake"][name]) if found["handshake"][name] else "not installed", "")
+             for name in dtls.PEERS]
+    text = ("A full handshake with cookie before the local AEP (Mbed TLS), bytes of UDP payload in datagrams. The "
+            "resumed one is before our own server: Mbed TLS as it is used here resumes none.")
+    return Sheet("DTLS: handshake", text, ("client", "handshake", "limit"), tuple(rows))
+
+
+def _crypto(figures: dict[str, Any]) -> Sheet:
+    title, found = "DTLS: heap and instructions", figures["dtls"]
+    heap, counted = found["heap"], found["instructions"]
+    text = (f"Live heap at the peak of a run under DTLS: {heap['wake']} bytes, {heap['wake_by_id']} with connection "
+            f"ids, {heap['wake_pure']} where the image has no ucryptolib. A handshake takes {heap['handshake']} of it, "
+            "its code included, and gives it back.")
+    if counted is None:
+        return Sheet(title, f"{text} {HOW_TO_GET}.")
+    text += (f" Thousands of instructions of the VM; a record is one of {figures['payload_bytes']} bytes sealed and "
+             "one opened.")
+    rows = tuple((words, *(f"{counted[name][part] / 1000:.0f}" for part in ("handshake", "record")))
+                 for name, words in AES.items())
+    return Sheet(title, text, ("AES", "handshake", "record"), rows)
 
 
 def _code(figures: dict[str, Any]) -> Sheet:

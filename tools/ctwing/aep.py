@@ -19,11 +19,11 @@ from tools.ctwing.checks import (
     among,
     checked,
     content_of,
-    key_of,
+    psk_of,
     whole,
 )
 from tools.ctwing.draws import Draws
-from tools.ctwing.dtls import DtlsFront
+from tools.ctwing.dtls import DtlsFront, Keys, engine_named
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
 from tools.ctwing.store import (
@@ -41,7 +41,9 @@ from tools.world.events import Events
 
 
 class Aep:
-    """The platform. `token_length` is that of observation tokens, 1…8; None draws it for each registration."""
+    """The platform. `token_length` is that of observation tokens, 1…8; None draws it for each registration.
+    `connection_id` is the length of DTLS connection ids; with 0 none is agreed on, and Mbed TLS is the server
+    unless it `resumes` sessions."""
 
     def __init__(
         self,
@@ -51,6 +53,8 @@ class Aep:
         store: Store | None = None,
         seed: int = 1,
         token_length: int | None = 4,
+        connection_id: int = 0,
+        resumes: bool = False,
     ) -> None:
         if token_length is not None and token_length not in range(1, 9):
             raise AepError(f"token_length {token_length} is not 1…8 (RFC 7252 §3; an empty one tells nothing apart)")
@@ -58,7 +62,9 @@ class Aep:
         self.store = store if store is not None else Store()
         self.draws = Draws(seed)
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
-        self.secured = self.front.secured = DtlsFront(self.front)
+        keys = Keys(self.store, self.front.faults)
+        engine = engine_named("own" if connection_id or resumes else "mbedtls", keys, seed, connection_id)
+        self.dtls = DtlsFront(engine, self.front, events, self.store)
         self.store.forget_sessions(loop.time(), "platform started")
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         for command in self.store.commands(status=db.SAVED):
@@ -91,9 +97,11 @@ class Aep:
                                        self.loop.time(), encryption))
         return number
 
-    def create_device(self, product: int, *, name: str, imei: str, imsi: str = "", psk: str = "") -> str:
+    def create_device(
+        self, product: int, *, name: str, imei: str, imsi: str = "", psk: str = "", psk_hex: str = ""
+    ) -> str:
         """Returns the device id. An IMEI is unique over the whole platform: a device that has it already is cancelled
-        where it was (ctwing.md §2.1). `psk` is for a DTLS product, which draws one where none is given."""
+        where it was (ctwing.md §2.1). Where the product asks for DTLS, the key is given as text or in hex, or drawn."""
         kind = self.store.product(product)
         if kind is None:
             raise Unknown(f"there is no product {product}")
@@ -105,12 +113,11 @@ class Aep:
             raise AepError(f"IMSI {imsi!r} is not up to 15 digits")
         if "{imsi}" in ENDPOINTS[kind.endpoint_format] and not imsi:
             raise AepError(f"endpoint format {kind.endpoint_format} of this product needs the device's IMSI")
-        if psk and kind.encryption == "plain":
-            raise AepError(f"product {product} is plain, its devices have no PSK")
-        if psk:
-            key_of(psk)
-        elif kind.encryption == "dtls":
-            psk = self.draws.psk()
+        key = psk_of(psk, psk_hex)
+        if key and kind.encryption == "plain":
+            raise AepError("a PSK needs a product with encryption dtls")
+        if not key and kind.encryption == "dtls":
+            key = self.draws.psk().encode().hex()
         former = self.store.device_by("imei", imei)
         if former is not None:
             self._cancel(former)
@@ -119,7 +126,7 @@ class Aep:
             identity = self.draws.device_id()
         endpoint = ENDPOINTS[kind.endpoint_format].format(imei=imei, imsi=imsi)
         self.store.add_device(Device(identity, product, name, imei, imsi, endpoint, db.REGISTERED, self.loop.time(),
-                                     None, False, psk))
+                                     None, False, key))
         return identity
 
     def _cancel(self, device: Device) -> None:
@@ -263,16 +270,15 @@ class Aep:
 
     def _strike(self, switch: Switch, device: str | None) -> None:
         self.front.faults.struck(switch, device)
-        if switch.name == "close-dtls":
-            self.secured.say_goodbye(device)
-            return
-        if switch.name == "forget-dtls":
-            self.secured.forget(device)
+        if switch.name in ("forget-dtls", "end-dtls"):
+            for one in self.store.devices():
+                if device in (None, one.id):
+                    self.dtls.forget(one, say=switch.name == "end-dtls")
             return
         if switch.name == "restart":
             device = None
             self.front.forget_messages()
-            self.secured.forget(None)
+            self.dtls.restart()
         for struck in [device] if device is not None else [known.id for known in self.store.devices()]:
             if switch.name == "forget-observation":
                 self.front.forget(struck)
@@ -283,7 +289,7 @@ class Aep:
         """Deletes a device and adds it again under its product, as the guide's FAQ advises; returns its new id."""
         former = self.device(device)
         return self.create_device(former.product, name=former.name, imei=former.imei, imsi=former.imsi,
-                                  psk=former.psk)
+                                  psk_hex=former.psk)
 
     # service
 
@@ -293,14 +299,11 @@ class Aep:
         name = transport.get_extra_info("sockname")
         return name[0], name[1]
 
-    async def start_dtls(self, host: str = "127.0.0.1", port: int = 0, engine: str | None = None) -> tuple[str, int]:
-        """Opens the DTLS front with this engine (dtls_engines.py); returns the address it listens on."""
-        name = self.secured.use(engine)
-        if engine is None and name == "own":
-            self.events.emit("aep", "dtls-engine", "DTLS by our own server: this Python has no python-mbedtls")
-        transport, _ = await self.loop.create_datagram_endpoint(lambda: self.secured, local_addr=(host, port))
-        found = transport.get_extra_info("sockname")
-        return found[0], found[1]
+    async def start_dtls(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the DTLS front; returns the address it listens on."""
+        transport, _ = await self.loop.create_datagram_endpoint(lambda: self.dtls, local_addr=(host, port))
+        name = transport.get_extra_info("sockname")
+        return name[0], name[1]
 
     def stop(self) -> None:
         """Closes the front and forgets every session, as a platform that goes down; the store can still be read."""
@@ -309,5 +312,5 @@ class Aep:
         for timer in self._expiries.values():
             timer.cancel()
         self._expiries.clear()
+        self.dtls.close()
         self.front.close()
-        self.secured.close()

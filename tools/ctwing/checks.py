@@ -14,9 +14,8 @@ ENDPOINTS = {  # ctwing.md §1.4
     "urn:imei-imsi": "urn:imei-imsi:{imei}-{imsi}",
 }
 POWER_MODES = ("PSM", "DRX", "eDRX")
-ENCRYPTIONS = ("plain", "dtls")  # ctwing.md §1.2: NB modules do these two
-PSK_TEXT = re.compile(r"[A-Za-z0-9]{16}")  # ctwing.md §2.7
-PSK_HEX = re.compile(r"([0-9A-Fa-f]{2}){9,32}")  # longer than the text, so that none is both; SDKs take 32 bytes (§2.5)
+ENCRYPTIONS = ("plain", "dtls")
+PSK_LIMIT = 64  # bytes that everybody takes (RFC 4279 §5.3)
 DATA_TYPES = ("string", "hex", "json")
 TTL_LIMIT = 864_000  # seconds, ctwing.md §6.2
 PATH = re.compile(r"(/\d{1,5}){1,4}")  # object, instance, resource, resource instance
@@ -44,13 +43,18 @@ def among(name: str, value: str, choices: Collection[str]) -> None:
         raise AepError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}")
 
 
-def key_of(psk: str) -> bytes:
-    """The key bytes of a PSK: 16 letters and digits are text, more are hex (ctwing.md §1.5). Raises AepError."""
-    if isinstance(psk, str) and PSK_TEXT.fullmatch(psk):
-        return psk.encode()
-    if isinstance(psk, str) and PSK_HEX.fullmatch(psk):
-        return bytes.fromhex(psk)
-    raise AepError("a PSK is 16 letters and digits, or 18 to 64 hex digits")
+def psk_of(text: str, digits: str) -> str:
+    """A device's key in hex, given as text or as hex digits; "" where none is given (ctwing.md §1.5, §2.7)."""
+    if not isinstance(text, str) or not isinstance(digits, str):
+        raise AepError("a PSK is text")
+    if text and digits:
+        raise AepError("a PSK is given as text or as hex, not as both")
+    if not re.fullmatch(r"([0-9A-Fa-f]{2})*", digits):
+        raise AepError("a PSK in hex is an even number of hex digits")
+    key = text.encode().hex() if text else digits.lower()
+    if len(key) > 2 * PSK_LIMIT:
+        raise AepError(f"the PSK has {len(key) // 2} bytes; {PSK_LIMIT} is the most")
+    return key
 
 
 def content_of(content: str | bytes, data_type: str) -> bytes:

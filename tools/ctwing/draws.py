@@ -32,12 +32,8 @@ class Draws:
         return f"{self._stream('device').getrandbits(128):032x}"
 
     def psk(self) -> str:
-        """16 letters and digits, as TYvoiTk34D3NZ6GN (ctwing.md §1.4)."""
+        """16 letters and digits, as the platform draws them (ctwing.md §2.7)."""
         return "".join(self._stream("psk").choices(string.ascii_letters + string.digits, k=16))
-
-    def dtls(self) -> random.Random:
-        """The chance of our own DTLS server; Mbed TLS has its own, of no seed."""
-        return self._stream("dtls")
 
     def first_mid(self, device: str) -> int:
         return self._stream(f"mid {device}").randrange(65536)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from aiocoap import ACK, CON, NON, RST, Message
 from aiocoap.error import UnparsableMessage
@@ -29,6 +29,20 @@ UNDERSTOOD = (1, 3, 5, 7, 11, 15, 17)
 BLOCKS = (23, 27)
 
 Address = tuple[Any, ...]
+
+
+SECURE = "dtls"
+
+
+def is_secure(address: Address) -> bool:
+    """Whether a datagram came through a DTLS session: its address is (host, port, SECURE, number of the session)."""
+    return len(address) == 4 and address[2] == SECURE
+
+
+class Way(Protocol):
+    """Where datagrams go."""
+
+    def sendto(self, data: bytes, address: Address, /) -> None: ...
 
 
 class Malformed(ValueError):
@@ -124,6 +138,7 @@ class MessageLayer(asyncio.DatagramProtocol):
         self.counters: Counter[str] = Counter()
         self.row = 0  # what `recorded` gave for the datagram at hand
         self._transport: asyncio.DatagramTransport | None = None
+        self.secure: Way | None = None  # to peers whose address has four parts and names it (tools/ctwing/dtls.py)
         self._seen: dict[tuple[Address, int] | bytes, Seen] = {}  # oldest first; the keys that are bytes: responses
         self._by_mid: dict[tuple[Address, int], Exchange] = {}
         self._by_token: dict[bytes, Exchange] = {}
@@ -176,14 +191,6 @@ class MessageLayer(asyncio.DatagramProtocol):
         """How often a datagram of ours goes out: 0 is lost on the way, 2 is doubled."""
         return 1
 
-    def theirs(self, token: bytes, address: Address) -> bool:
-        """Whether who speaks from this address may use this token; a stranger's token is unknown."""
-        return True
-
-    def way(self, address: Address) -> Any:
-        """What sends to this address; None where nothing does any more."""
-        return self._transport
-
     # out
 
     def connection_made(self, transport: Any) -> None:
@@ -206,9 +213,8 @@ class MessageLayer(asyncio.DatagramProtocol):
         self._seen.clear()
 
     def _send(self, raw: bytes, address: Address) -> None:
-        way = self.way(address)
+        way = self.secure if is_secure(address) else self._transport
         if way is None:
-            self.counters["unsent"] += 1
             return
         self.counters["sent"] += 1
         self.recorded("down", address, raw)
@@ -329,7 +335,7 @@ class MessageLayer(asyncio.DatagramProtocol):
         if message.code.is_request():
             return self._respond(message, address)
         after = None
-        if not unknown_critical(message) and self.theirs(message.token, address):
+        if not unknown_critical(message):
             exchange = self._by_token.get(message.token)
             if exchange is not None:
                 self.cancel(exchange)

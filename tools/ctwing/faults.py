@@ -61,8 +61,7 @@ def _none(value: Any) -> None:
 
 @dataclass(frozen=True)
 class Switch:
-    """`argument` names the argument that it takes, "" none; `default` is used where none is given. `everyone`: it
-    strikes before the platform knows which device speaks, so it is always for all."""
+    """`argument` names the argument that it takes, "" none; `default` is used where none is given."""
 
     name: str
     text: str
@@ -70,7 +69,6 @@ class Switch:
     argument: str = ""
     default: Any = None
     check: Callable[[Any], Any] = _none
-    everyone: bool = False
 
 
 TABLE: tuple[Switch, ...] = (
@@ -107,17 +105,12 @@ TABLE: tuple[Switch, ...] = (
     Switch("every-request", "one request of every kind a server may send", when=HEARD),
     Switch("ping", "a CoAP ping", when=HEARD),
     # of DTLS
-    Switch("silent-handshake", "a ClientHello is not answered", everyone=True),
-    Switch("wrong-psk", "the platform has another PSK for the device"),
-    Switch("lost-finished", "the flight with the platform's Finished is lost on the way"),
-    Switch("forget-dtls", "DTLS sessions are forgotten, registration and tokens are not; the device is not told",
-           when=NOW),
-    Switch("close-dtls", "DTLS sessions are ended with close_notify", when=NOW),
-    Switch("alert-unknown-session", "a record of an unknown DTLS session gets a fatal alert, not silence",
-           everyone=True),
-    Switch("reset-new-session", "a report by another DTLS session than the device was last heard in is answered with "
-           "RST"),
-    Switch("ignore-new-session", "a report by another DTLS session than the device was last heard in is ignored"),
+    Switch("silent-handshake", "no ClientHello is answered; for all devices: nobody knows yet who it is"),
+    Switch("wrong-psk", "the platform has another key for the device"),
+    Switch("silent-keys", "what the server says from ClientKeyExchange on is lost, and its session forgotten"),
+    Switch("lost-finished", "the server's Finished is lost"),
+    Switch("forget-dtls", "the DTLS session is forgotten; the device is not told", when=NOW),
+    Switch("end-dtls", "the DTLS session is ended by close_notify", when=NOW),
     # of all answers
     Switch("delay-answers", "answers come late", argument="seconds", default=3.0, check=_seconds),
     Switch("separate-answers", "Register and Update get an empty ACK, then their answer as a message of its own"),
@@ -156,7 +149,6 @@ class Faults:
         if strikes is not None and (isinstance(strikes, bool) or not isinstance(strikes, int)
                                     or not 0 < strikes <= STRIKES_LIMIT):
             raise BadSwitch(f"{strikes!r} is not a number of strikes, 1…{STRIKES_LIMIT}")
-        device = None if switch.everyone else device
         armed = Armed(switch, device, strikes, switch.check(switch.default if value is None else value))
         if switch.when != NOW:
             self._armed[name, device] = armed
@@ -165,8 +157,7 @@ class Faults:
 
     def clear(self, name: str, device: str | None = None) -> bool:
         """Switches off; whether it was on. What is set for every device and what for one are switched apart."""
-        switch = switch_named(name)
-        armed = self._armed.pop((name, None if switch.everyone else device), None)
+        armed = self._armed.pop((switch_named(name).name, device), None)
         if armed is None:
             return False
         self._emit(f"{name} is off{_for(device)}, it struck {armed.struck} times", armed, "off")

@@ -1,13 +1,11 @@
 """The platform's LwM2M front: who may register, update and deregister, and what a registration is.
 
-It answers as ctwing.md §2 documents AEP; where a source is silent the comment says so. DTLS is before it, in dtls.py;
-no bootstrap.
+It answers as ctwing.md §2 documents AEP; where a source is silent the comment says so. No bootstrap; DTLS is dtls.py's.
 """
 
 import asyncio
 from collections import deque
 from functools import partial
-from typing import Any
 
 from aiocoap import ACK, CON, NON, Message
 from aiocoap.numbers.codes import Code
@@ -23,9 +21,7 @@ from tools.ctwing.session import (
     LONG_LIFETIME,
     VERSION,
     Refused,
-    Secured,
     Session,
-    another_session,
     binding_of,
     lifetime_of,
     objects_of,
@@ -45,19 +41,9 @@ class Lwm2mFront(Requests):
         self, loop: asyncio.AbstractEventLoop, events: Events, store: db.Store, draws: Draws, token_length: int | None
     ) -> None:
         super().__init__(loop, events, store, draws, token_length)
-        self.secured: Any = None  # what sends by DTLS (dtls.py), where there is such a front
         self._addresses: dict[Address, str] = {}  # which device was last heard where: for the trace only
 
     # hooks of the message layer
-
-    def way(self, address: Address) -> Any:
-        if not isinstance(address, Secured):
-            return super().way(address)
-        return self.secured if self.secured is not None and self.secured.knows(address) else None
-
-    def theirs(self, token: bytes, address: Address) -> bool:
-        session = self._session_of(token)
-        return session is None or not self._barred(session.device, address)
 
     def recorded(self, direction: str, address: Address, raw: bytes) -> int:
         return self.store.add_trace(
@@ -100,10 +86,11 @@ class Lwm2mFront(Requests):
 
     def ignored(self, message: Message, address: Address) -> bool:
         device, path = self._sender(message), message.opt.uri_path
+        if message.code.is_response() and device and not self.trusted(self._sessions[device].device, address):
+            return True  # whoever it is
         if self._reports(message):
-            known = self._sessions[device].address
-            return bool((address != known and self.faults.take("ignore-new-address", device))
-                        or (another_session(known, address) and self.faults.take("ignore-new-session", device))
+            moved = address != self._sessions[device].address
+            return bool((moved and self.faults.take("ignore-new-address", device))
                         or self.faults.take("drop-report", device))
         if message.code != Code.POST or path[:1] != ("rd",) or len(path) > 2:
             return False
@@ -136,7 +123,10 @@ class Lwm2mFront(Requests):
             raise Refused(Code.PRECONDITION_FAILED, f"lwm2m={query.get('lwm2m', '')[:20]!r}: only {VERSION} is served")
         if request.opt.content_format not in (None, LINK_FORMAT):
             raise Refused(Code.UNSUPPORTED_CONTENT_FORMAT, "the object list is link-format (40)")
-        device = self._admitted(endpoint, address)
+        device = self._admitted(endpoint)
+        if not self.trusted(device, address):
+            raise Refused(Code.FORBIDDEN, f"{endpoint}: not by {peer_name(address)}: the product's encryption, or "
+                                          "another device's key")
         self.end(device.id, "registered anew", online=True)
         session = self._open(device, address, lifetime, binding, request.payload)
         self._expires_in(session, kept)
@@ -150,24 +140,10 @@ class Lwm2mFront(Requests):
         self._soon(session, float(late or PAUSE))
         return self._reply(request, session, Code.CREATED, ("rd", endpoint))
 
-    def _barred(self, device: db.Device, address: Address) -> str:
-        """Why this device is not who speaks from there, "" where it may be: one with a PSK speaks by DTLS, as itself;
-        what AEP answers to others is unknown."""
-        product = self.store.product(device.product)
-        encrypted = product is not None and product.encryption == "dtls"
-        if encrypted != isinstance(address, Secured):
-            return f"its product is {'DTLS: use port 5684' if encrypted else 'plain: use port 5683'}"
-        if isinstance(address, Secured) and address.identity != device.imei:
-            return f"the PSK identity is {address.identity}"
-        return ""
-
-    def _admitted(self, endpoint: str, address: Address) -> db.Device:
+    def _admitted(self, endpoint: str) -> db.Device:
         """The device that registers under this endpoint; 4.03 where there is none (ctwing.md §8)."""
         device = self.store.device_by("endpoint", endpoint)
         if device is not None:
-            barred = self._barred(device, address)
-            if barred:
-                raise Refused(Code.FORBIDDEN, f"{endpoint}: {barred}")
             return device
         imei = endpoint.removeprefix("urn:").removeprefix("imei-imsi:").removeprefix("imei:").split("-")[0]
         known = self.store.device_by("imei", imei)
@@ -249,9 +225,8 @@ class Lwm2mFront(Requests):
         session = self._sessions.get(device.id) if device else None
         if session is None:
             raise Refused(Code.NOT_FOUND, f"rd/{endpoint[:60]}: no registration, or its lifetime is over")
-        barred = self._barred(session.device, address)
-        if barred:
-            raise Refused(Code.FORBIDDEN, f"rd/{endpoint[:60]}: {barred}")
+        if not self.trusted(session.device, address):
+            raise Refused(Code.UNAUTHORIZED, f"rd/{endpoint[:60]}: not by {peer_name(address)}")
         return session
 
     def _reply(self, request: Message, session: Session, code: Code, location: tuple[str, ...] = ()) -> Message:

@@ -13,9 +13,9 @@ from aiocoap.numbers.codes import Code
 
 from tools.ctwing import store as db
 from tools.ctwing.draws import Draws
-from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, nothing
+from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, is_secure, nothing
 from tools.ctwing.faults import Faults
-from tools.ctwing.session import Session, another_session, peer_name
+from tools.ctwing.session import Session, peer_name
 from tools.ctwing.tlv import readable
 from tools.ctwing.transfer import DATA_DOWN, DATA_UP, OPAQUE, PLAN, Broken, Step, Transfer
 from tools.world.events import Events
@@ -32,6 +32,7 @@ class Requests(MessageLayer):
         super().__init__(loop)
         self.events, self.store, self.draws, self.token_length = events, store, draws, token_length
         self.faults = Faults(events)
+        self.identity_at: Callable[[Address], str] = lambda address: ""  # whose DTLS session an address is
         self._sessions: dict[str, Session] = {}  # by device id
         self._tokens: dict[bytes, Session] = {}  # of observations; every session's `observed` has the path
         self._mids: dict[str, int] = {}  # the next MID per device id, "" for strangers
@@ -85,6 +86,11 @@ class Requests(MessageLayer):
         self._moved(found, address)
         return self._notified(found, response)
 
+    def trusted(self, device: db.Device, address: Address) -> bool:
+        """Whether the device may speak from there: through a DTLS session of its own where it has a key, else without
+        one."""
+        return self.identity_at(address) == device.imei if device.psk else not is_secure(address)
+
     def _session_of(self, token: bytes) -> Session | None:
         """Whose token it is: of an observation, or of a request under way."""
         exchange = self.asked_with(token)
@@ -113,9 +119,6 @@ class Requests(MessageLayer):
             return "a report is reset"
         if path == DATA_UP and address != session.address and self.faults.take("reset-new-address", device):
             return f"the device reports from {peer_name(address)} without an Update"
-        anew = path == DATA_UP and another_session(address, session.address)
-        if anew and self.faults.take("reset-new-session", device):
-            return "the device reports by a new DTLS session without an Update"
         return ""
 
     def repeated(self, message: Message, address: Address) -> None:

@@ -7,12 +7,11 @@ import asyncio
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from aiocoap import Message
 from aiocoap.numbers.codes import Code
 
-from tools.ctwing.exchange import Address, Exchange
+from tools.ctwing.exchange import Address, Exchange, is_secure
 from tools.ctwing.store import Device
 from tools.ctwing.transfer import Step, Transfer
 
@@ -23,16 +22,6 @@ BINDINGS = ("U", "UQ", "S", "SQ", "US", "UQS")  # LwM2M 1.0 §5.3.1.1; AEP uses 
 KNOWN = ("ep", "lt", "lwm2m", "b")
 ENDPOINT = re.compile(r"[A-Za-z0-9:+._-]{1,128}")
 _OBJECTS = re.compile(r"<\s*/?(\d+(?:/\d+)?)/?\s*>")  # lenient: a load tool sends <3/0> without the slash, §2.1
-
-
-class Secured(NamedTuple):
-    """An Address of the message layer for who speaks by DTLS: from where, as whom, and in which session of the front.
-    Another session is another endpoint (RFC 7252 §9.1)."""
-
-    host: str
-    port: int
-    identity: str
-    session: int
 
 
 @dataclass(eq=False)
@@ -67,12 +56,7 @@ class Refused(Exception):
 
 
 def peer_name(address: Address) -> str:
-    return f"{address[0]}:{address[1]}" + " DTLS" * isinstance(address, Secured)
-
-
-def another_session(one: Address, other: Address) -> bool:
-    """Whether both are heard by DTLS, but in two sessions of it."""
-    return isinstance(one, Secured) and isinstance(other, Secured) and one.session != other.session
+    return f"{address[0]}:{address[1]}" + " by DTLS" * is_secure(address)
 
 
 def parameters(request: Message) -> dict[str, str]:

@@ -58,8 +58,8 @@ CREATE TABLE IF NOT EXISTS trace (
 CREATE INDEX IF NOT EXISTS trace_orphans ON trace(peer) WHERE device IS NULL;
 """
 
-LATER = (("products", "encryption", "'plain'"), ("devices", "psk", "''"))
-"""(table, column, default) of what databases of earlier versions lack: all of it text."""
+ADDED = (("products", "encryption", "'plain'"), ("devices", "psk", "''"))
+"""Columns that a file of an earlier version lacks, with what stands for them there."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Product:
 
 @dataclass(frozen=True)
 class Device:
-    """`endpoint` is the one `ep` the platform accepts from it; `online` is true while a registration lives; `psk` is as
-    the user gave it, "" for a device of a plain product."""
+    """`endpoint` is the one `ep` the platform accepts from it; `online` is true while a registration lives; `psk` is
+    the key in hex, "" where the product is plain."""
 
     id: str
     product: int
@@ -220,7 +220,7 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
-        for table, column, default in LATER:
+        for table, column, default in ADDED:
             if column not in [row[1] for row in self._db.execute(f"PRAGMA table_info({table})")]:
                 self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT {default}")
 

@@ -1,8 +1,7 @@
 """The platform's byte-exact trace as one line per datagram, and as a pcap file that tshark and Wireshark dissect.
 
-The datagrams are the very bytes of the wire, or of what DTLS carried; the IPv4 and UDP headers are made here, with
-right checksums. Every device has one address of its own for good (its NAT port changes at each PSM wake), so that a
-dissector can follow tokens.
+The datagrams are the very bytes of the wire; the IPv4 and UDP headers are made here, with right checksums. Every device
+has one address of its own for good (its NAT port changes at each PSM wake), so that a dissector can follow tokens.
 """
 
 import struct
@@ -94,27 +93,25 @@ def packet(payload: bytes, source: tuple[bytes, int], target: tuple[bytes, int],
     return head + struct.pack(">H", checksum(head + b"\0\0" + ends)) + ends + udp
 
 
-def pcap_head() -> bytes:
-    """What a classic pcap with microseconds begins with."""
-    return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, LINKTYPE_RAW)
-
-
-def pcap_record(t_us: int, data: bytes) -> bytes:
-    seconds, micros = divmod(t_us, 1_000_000)
-    return struct.pack("<IIII", seconds & 0xFFFFFFFF, micros, len(data), len(data)) + data
-
-
 def write_pcap(path: str | Path, rows: Iterable[TraceRow]) -> int:
-    """Writes the rows as a pcap; returns how many packets it holds. What came by DTLS is there as it was opened, on the
-    plain port, so that a dissector reads it."""
+    """Writes the rows as a pcap file; returns how many packets it holds."""
     hosts: dict[str, bytes] = {}
+    packets = []
+    for row in rows:
+        end, platform = (_host(hosts, row), DEVICE_PORT), (bytes(PLATFORM), COAP_PORT)
+        source, target = (end, platform) if row.direction == "up" else (platform, end)
+        packets.append((row.t, packet(row.raw, source, target, row.id)))
+    return write_packets(path, packets)
+
+
+def write_packets(path: str | Path, packets: Iterable[tuple[float, bytes]]) -> int:
+    """Writes (seconds, IP packet) as a classic pcap with microseconds; returns how many there were."""
     count = 0
     with open(path, "wb") as file:
-        file.write(pcap_head())
-        for row in rows:
-            end, platform = (_host(hosts, row), DEVICE_PORT), (bytes(PLATFORM), COAP_PORT)
-            source, target = (end, platform) if row.direction == "up" else (platform, end)
-            file.write(pcap_record(round(row.t * 1e6), packet(row.raw, source, target, row.id)))
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, LINKTYPE_RAW))
+        for t, data in packets:
+            seconds, micros = divmod(round(t * 1e6), 1_000_000)
+            file.write(struct.pack("<IIII", seconds & 0xFFFFFFFF, micros, len(data), len(data)) + data)
             count += 1
     return count
 

@@ -17,16 +17,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from tools.ctwing.aep import Aep
-from tools.ctwing.checks import (
-    DATA_TYPES,
-    ENCRYPTIONS,
-    ENDPOINTS,
-    POWER_MODES,
-    REQUESTS,
-    AepError,
-    Unknown,
-    key_of,
-)
+from tools.ctwing.checks import DATA_TYPES, ENCRYPTIONS, ENDPOINTS, POWER_MODES, REQUESTS, AepError, Unknown
 from tools.ctwing.faults import MESSAGE, TABLE
 from tools.ctwing.session import peer_name
 from tools.ctwing.store import Command, Device, Notification, Request, TraceRow, Uplink
@@ -50,10 +41,10 @@ class Field(NamedTuple):
 
 
 NEW_PRODUCT = {"name": Field(str), "endpoint_format": Field(str, "imei"), "power_mode": Field(str, "PSM"),
-               "encryption": Field(str, "plain"),
-               "auto_observe": Field(bool, True), "transparent": Field(bool, True)}
+               "auto_observe": Field(bool, True), "transparent": Field(bool, True),
+               "encryption": Field(str, "plain")}
 NEW_DEVICE = {"product": Field(int), "name": Field(str), "imei": Field(str), "imsi": Field(str, ""),
-              "psk": Field(str, "")}
+              "psk": Field(str, ""), "psk_hex": Field(str, "")}
 NEW_COMMAND = {"content": Field(str), "type": Field(str, "string"), "ttl": Field(int, 7200)}
 NEW_REQUEST = {"kind": Field(str), "path": Field(str), "payload": Field(str, ""), "hex": Field(bool, False),
                "format": Field(int, None), "query": Field(str, ""), "accept": Field(int, None),
@@ -182,6 +173,15 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")  # Python reads NaN, browsers do not
 
 
+def text_of(psk: str) -> str:
+    """A key as text, "" where it is none: as the console shows it (ctwing.md §1.5)."""
+    try:
+        text = bytes.fromhex(psk).decode("ascii")
+    except UnicodeDecodeError:
+        return ""
+    return text if text.isprintable() else ""
+
+
 def device_shown(aep: Aep, device: Device) -> dict[str, Any]:
     """A device with its states, and what its registration says while it is on-line."""
     product = aep.store.product(device.product)
@@ -194,10 +194,9 @@ def device_shown(aep: Aep, device: Device) -> dict[str, Any]:
             "left": max(0, round(left)), "binding": session.binding, "observed": sorted(session.observed.values()),
         }
     waiting = len(aep.store.commands(device.id, "SAVED"))
-    secret = {"psk_id": device.imei, "psk_hex": key_of(device.psk).hex()} if device.psk else {}
-    return {**asdict(device), **secret, "product_name": product.name, "encryption": product.encryption,
-            "endpoint_format": product.endpoint_format, "power_mode": product.power_mode, "registration": registration,
-            "commands_waiting": waiting}
+    return {**asdict(device), "psk": text_of(device.psk), "psk_hex": device.psk, "encryption": product.encryption,
+            "endpoint_format": product.endpoint_format, "power_mode": product.power_mode,
+            "product_name": product.name, "registration": registration, "commands_waiting": waiting}
 
 
 def uplink_shown(uplink: Uplink) -> dict[str, Any]:
@@ -234,7 +233,8 @@ async def get_choices(request: web.Request) -> web.Response:
     """What the forms of a page may offer."""
     return web.json_response({
         "endpoint_formats": list(ENDPOINTS), "power_modes": list(POWER_MODES), "encryptions": list(ENCRYPTIONS),
-        "command_types": list(DATA_TYPES), "requests": list(REQUESTS),
+        "command_types": list(DATA_TYPES),
+        "requests": list(REQUESTS),
     })
 
 

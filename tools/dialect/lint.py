@@ -77,7 +77,7 @@ def _apply_waivers(source: str, path: str, found: list[Finding]) -> list[Finding
         match = WAIVER.search(token.string) if token.type == tokenize.COMMENT else None
         if match:
             waivers[token.start[0], match[1]] = (match[2] or "").strip()
-    used = {(f.line, f.rule) for f in found if waivers.get((f.line, f.rule))}
+    used = {(f.line, f.rule) for f in found if waivers.get((f.line, f.rule)) and f.rule not in rules.NEVER_WAIVED}
     kept = [f for f in found if (f.line, f.rule) not in used]
     for (line, rule), why in waivers.items():
         if not why:
@@ -168,7 +168,7 @@ class _Walk(ast.NodeVisitor):
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         types = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
         if any(kind is None or dotted(kind) in ("Exception", "BaseException") for kind in types):
-            self.add(node, "broad")
+            self.add(node, "broad-in-codec" if self.inside(rules.CODECS) else "broad")
         self.generic_visit(node)
 
     # Names and attributes.
@@ -286,6 +286,10 @@ class _Walk(ast.NodeVisitor):
             self.add(node, "network-import", name)
         if top in rules.STORE_MODULES and not self.inside(rules.STORE_FILES):
             self.add(node, "store-import", name)
+        if top in rules.CRYPTO:
+            if self.path != rules.CRYPTO_FILE:
+                self.add(node, "crypto-import", name)
+            return
         for place, allowed in rules.PURE.items():
             room = place.split("/")[1] if place.endswith("/") else ""
             if self.inside((place,)) and top not in allowed and top != room:

@@ -66,9 +66,11 @@ RULES: dict[str, Rule] = {
     "optional-import": Rule("optional module imported without a fall-back", "try/except ImportError", _NAMES),
     "pure-import": Rule("import in a room without I/O, clock and randomness", "the value passed in", _ROOMS),
     "network-import": Rule("network module outside link/ and the session files", "a function of link/", _ROOMS),
+    "crypto-import": Rule("hash or cipher of the firmware outside its one import site", "dtls.primitives", _ROOMS),
     "store-import": Rule("module that writes to flash outside store/ and boot.py", "a function of store/", _ROOMS),
     "firmware-name": Rule("room or file named like a firmware module (built-ins win)", "another name", _NAMES),
     # Behaviour.
+    "broad-in-codec": Rule("except for everything where bytes from the network are read", "the error meant", "STYLE"),
     "broad": Rule("except for everything", "the exceptions meant, or `# dialect: broad - why`", "STYLE"),
     "long-timeout": Rule(
         "socket time-out over 5 s or none", "settimeout(5) at most, in a loop of one's own", "quecpython.md §3.9"
@@ -216,6 +218,11 @@ PURE = {
     "lib/dtls/": _PURE,
     "lib/link/gprs_timer.py": _PURE,
 }
+
+NEVER_WAIVED = ("broad-in-codec",)
+CODECS = ("lib/coap/", "lib/m2m/", "lib/mqtt/", "lib/dtls/")
+CRYPTO = _words("uhashlib ucryptolib hashlib hmac")
+CRYPTO_FILE = "lib/dtls/primitives.py"
 
 STORE_FILES = ("lib/store/", "boot.py")
 STORE_MODULES = frozenset(("ql_fs", "backup_restore", "SecureData"))

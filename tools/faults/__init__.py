@@ -6,7 +6,7 @@ A fault strikes before one wake and heals after another, or never. `python -m to
 
 from dataclasses import replace
 
-from tools.faults import cellular, datagrams, hardware, platform
+from tools.faults import cellular, datagrams, hardware, platform, secure
 from tools.faults.fault import Fault
 
 ROOMS: dict[str, tuple[Fault, ...]] = {
@@ -14,6 +14,7 @@ ROOMS: dict[str, tuple[Fault, ...]] = {
     "Network and SIM": cellular.FAULTS,
     "The module": hardware.FAULTS,
     "The platform": platform.FAULTS,
+    "DTLS": secure.FAULTS,
 }
 """The table by where a fault comes from."""
 
@@ -29,6 +30,10 @@ JOURNAL = {
     "observe-very-late": "FAULT", "observe-missing": "FAULT", "lifetime-cut": "SHORT_CUT", "every-ack-lost": "BACK_OFF",
     "reports-lost": "BACK_OFF", "report-reset": "FAULT", "new-address-reset": "SHORT_CUT",
     "new-address-ignored": "SHORT_CUT", "commands-repeated": "REPEATED", "long-request-flood": "FAULT",
+    "dtls-silent-for-a-wake": "BACK_OFF", "dtls-needs-update": "SHORT_CUT", "dtls-ignores-new-session": "SHORT_CUT",
+    "dtls-session-forgotten": "SHORT_CUT", "dtls-platform-restart": "SHORT_CUT", "dtls-session-forgotten-asleep":
+    "SHORT_CUT", "dtls-session-ended-asleep": "SECURED", "dtls-nat-rebinding-asleep": "SECURED", "dtls-busy":
+    "BACK_OFF",
 }
 """The event that the device's journal holds of a fault, where it can know of it; of one that ends in an error always
 FAULT with the error's code."""

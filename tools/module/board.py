@@ -136,7 +136,8 @@ class Board:
         static}}, is_class}}. The engines build the application's modules from it and from nothing else."""
         out: dict[str, Any] = {}
         for name, firmware in self.firmware.items():
-            absent = self.profile.absent.get(name, ())
+            lacked = [n.partition(".")[2] for n in self.profile.lacks if n.startswith(name + ".")]
+            absent = {*self.profile.absent.get(name, ()), *lacked}
             kind: type = type(firmware)
             out[name] = {
                 "functions": [n for n in members(kind, Firmware) if n not in absent],

@@ -88,13 +88,14 @@ def trace_of(error: BaseException) -> str:
 class Application:
     """One power-on's world as seen from main.py."""
 
-    def __init__(self, surface: dict[str, Any]) -> None:
+    def __init__(self, surface: dict[str, Any], lacks: frozenset[str] = frozenset()) -> None:
         self.host = greenlet.getcurrent()
         self.dead = False
         self.callbacks: list[Any] = [None]
         self.modules: dict[str, Any] = {}
         self.path: list[str] = [""]
         self.surface = surface
+        self.lacks = lacks
         self.usr: Usr  # by `install`
 
     # -- calls of the firmware -------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ class Application:
         )
         self.modules.update({name: self._module(name, spec) for name, spec in self.surface.items()})
         self.modules["uos"].__dict__.update(usr.functions())
-        self.modules.update(natives(usr.open))
+        self.modules.update(natives(usr.open, self.lacks))
         self.modules["usys"] = SimpleNamespace(
             **USYS, path=self.path, modules=self.modules, exit=self.exit, print_exception=self.print_exception,
             stdout=self.stdout, stderr=self.stderr,
@@ -149,7 +150,8 @@ class Application:
         lock.__dict__["park"] = functools.partial(self.call, "!park")
         self.modules["_thread"] = SimpleNamespace(allocate_lock=lock.Lock, get_ident=lambda: 1)
         for name in FROZEN_MODULES:
-            self.modules[name] = self._frozen(name)
+            if name not in self.lacks:
+                self.modules[name] = self._frozen(name)
 
     def _module(self, name: str, spec: dict[str, Any]) -> Any:
         made = Remote(self.call, name, spec["functions"], spec["constants"])
@@ -268,7 +270,7 @@ class CPythonEngine(Engine):
     async def run(self) -> None:
         self.board.deliver = self._deliver
         context = self._context = CutContext(self.flash.image, self.cut_at_program)
-        app = self._app = Application(self.surface())
+        app = self._app = Application(self.surface(), self.board.profile.lacks)
         self._running: list[greenlet.greenlet] = []
         with self.flash.powered(context) as fs:
             try:

@@ -13,7 +13,7 @@ from tools.module.flash import Flash
 FROZEN = Path(__file__).parent / "vm" / "frozen"
 """Python that the firmware carries inside (quecpython.md §1.3); both engines run the same files."""
 
-FROZEN_MODULES = ("log",)
+FROZEN_MODULES = ("log", "hashlib")
 """Frozen modules that the application can import; the other files there are the engines' own."""
 
 ERRNO = {

@@ -1,44 +1,24 @@
 """MicroPython's own modules for the CPython engine, cut down to what QuecPython documents (quecpython.md §1.3, §1.6,
 §1.7). What is missing here is missing on purpose: code that needs it fails as on the module.
 
-Left out in both engines until something needs them: ucryptolib, urandom (use uos.urandom), uselect, uzlib, ussl.
+Left out in both engines until something needs them: urandom (use uos.urandom), uselect, uzlib, ussl.
 """
 
 import binascii
 import collections
-import hashlib
 import io
 import json
 import math
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any
 
+from tools.module.crypto import UCRYPTOLIB, UHASHLIB
+
 HEAP = 250_000
 """What `gc` says: this engine does not measure the heap; the VM does."""
-
-
-class Hash:
-    """`update` and `digest`, nothing else (quecpython.md §1.7)."""
-
-    def __init__(self, name: str, data: bytes) -> None:
-        self._hash = hashlib.new(name, bytes(data), usedforsecurity=False)
-        self._final = False
-
-    def update(self, data: bytes) -> None:
-        if self._final:
-            raise ValueError("hash is final")
-        self._hash.update(bytes(data))
-
-    def digest(self) -> bytes:
-        self._final = True
-        return self._hash.digest()
-
-
-def _hash(name: str) -> Callable[..., Hash]:
-    return lambda data=b"": Hash(name, data)
 
 
 def _value_error(function: Callable[..., Any], error: type[Exception]) -> Callable[..., Any]:
@@ -89,10 +69,10 @@ def _hexlify(data: Any, *separator: Any) -> bytes:
     return binascii.hexlify(bytes(data), *separator)
 
 
-def natives(open_file: Callable[..., Any]) -> dict[str, Any]:
-    """The modules by name; `open_file` is the application's `open`."""
+def natives(open_file: Callable[..., Any], lacks: Collection[str]) -> dict[str, Any]:
+    """The modules by name, without those that the image lacks; `open_file` is the application's `open`."""
     math_names = [name for name in dir(math) if not name.startswith("_") and name not in ("inf", "nan", "tau")]
-    return {
+    made = {
         "ustruct": _ustruct(),
         "ubinascii": SimpleNamespace(
             hexlify=_hexlify, unhexlify=binascii.unhexlify, a2b_base64=binascii.a2b_base64,
@@ -102,8 +82,10 @@ def natives(open_file: Callable[..., Any]) -> dict[str, Any]:
         "uio": SimpleNamespace(open=open_file, StringIO=io.StringIO, BytesIO=io.BytesIO),
         "ucollections": SimpleNamespace(namedtuple=collections.namedtuple, deque=collections.deque),
         "ure": SimpleNamespace(compile=re.compile, match=re.match, search=re.search),
-        "uhashlib": SimpleNamespace(sha256=_hash("sha256"), sha1=_hash("sha1"), md5=_hash("md5")),
+        "uhashlib": SimpleNamespace(**UHASHLIB),
+        "ucryptolib": SimpleNamespace(**UCRYPTOLIB),
         "math": SimpleNamespace(**{name: getattr(math, name) for name in math_names}),
         "gc": _gc(),
         "micropython": SimpleNamespace(const=lambda value: value),
     }
+    return {name: module for name, module in made.items() if name not in lacks}

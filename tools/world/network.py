@@ -34,8 +34,7 @@ HEADERS = {4: 28, 6: 48}
 @dataclass(frozen=True)
 class Datagram:
     """One datagram, recorded when its sender let it go. `local` is the module's address, `remote` the platform's.
-    `lost`: it never arrived. `sealed`: so many bytes more were on the wire than `data` has, where that is what an
-    encrypted datagram said (tools/wire.py)."""
+    `lost`: it never arrived."""
 
     t_us: int
     direction: str  # "up" or "down"
@@ -43,21 +42,22 @@ class Datagram:
     lost: bool
     local: Address
     remote: Address
-    sealed: int = 0
 
     @property
     def wire_bytes(self) -> int:
         """Its length with IP and UDP headers."""
-        return len(self.data) + self.sealed + HEADERS[6 if ":" in self.local[0] else 4]
+        return len(self.data) + HEADERS[6 if ":" in self.local[0] else 4]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Binding:
-    """One NAT binding: the external loopback endpoint that stands for (module address, remote)."""
+    """One NAT binding: the external loopback endpoint that stands for (module address, remote). One that is `forgotten`
+    lets nothing back in."""
 
     local: Address
     remote: Address
     used_us: int
+    forgotten: bool = False
     transport: asyncio.DatagramTransport | None = None
     waiting: list[bytes] = field(default_factory=list)  # sent while the endpoint was being made
 
@@ -83,7 +83,9 @@ class Network:
 
     `loss` is the share of datagrams lost in each direction, `latency_ms` the least and the greatest delay of one,
     `nat_idle_s` how long a binding outlives its last datagram: carriers forget UDP within a minute or a few
-    (none is published; the vendor SDK assumes 30 s, ctwing.md §2.7).
+    (none is published; the vendor SDK assumes 30 s, ctwing.md §2.7). What sends again afterwards gets another port
+    outside; with `nat_keeps_port` the same one, as IPv6 always does: there a firewall forgets, and nothing is
+    translated.
     """
 
     def __init__(
@@ -95,9 +97,11 @@ class Network:
         loss: float = 0.0,
         latency_ms: tuple[int, int] = (35, 60),
         nat_idle_s: float = 60.0,
+        nat_keeps_port: bool = False,
     ) -> None:
         self.loop, self.events = loop, events
         self.loss, self.latency_ms, self.nat_idle_s = loss, latency_ms, nat_idle_s
+        self.nat_keeps_port = nat_keeps_port
         self.trace: list[Datagram] = []
         self.legs: dict[Address, Leg] = {}
         self.duplicated = 0.0  # share of datagrams that arrive twice
@@ -141,14 +145,15 @@ class Network:
 
     def forget_bindings(self) -> None:
         """The NAT is restarted: every binding is gone."""
-        for key in list(self._bindings):
-            self._forget(key)
+        for binding in list(self._bindings.values()):
+            self._forget(binding)
 
     async def close(self) -> None:
         """Closes every loopback endpoint."""
-        self.forget_bindings()
         for task in list(self._makers):
             await task
+        while self._bindings:
+            self._discard(self._bindings.popitem()[1])
         while self._forgotten:
             self._discard(self._forgotten.popleft())
 
@@ -192,11 +197,11 @@ class Network:
             out["bytes_" + datagram.direction] += datagram.wire_bytes
         return out
 
-    def trace_sha256(self) -> str:
-        """SHA-256 over (time in microseconds, direction, datagram) of everything sent, lost ones included."""
+    def trace_sha256(self, content: Callable[[Datagram], bytes] = lambda datagram: datagram.data) -> str:
+        """SHA-256 over (time in microseconds, direction, length, content) of everything sent, lost ones included."""
         digest = hashlib.sha256()
         for d in self.trace:
-            digest.update(b"%d %s %d " % (d.t_us, d.direction.encode(), len(d.data)) + d.data)
+            digest.update(b"%d %s %d " % (d.t_us, d.direction.encode(), len(d.data)) + content(d))
         return digest.hexdigest()
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -219,15 +224,17 @@ class Network:
 
     def _bind(self, local: Address, remote: Address) -> _Binding:
         key = (local, remote)
+        for each in list(self._bindings.values()):
+            self._expire(each)
         binding = self._bindings.get(key)
-        if binding is not None and self.loop.now_us - binding.used_us > self.nat_idle_s * 1e6:
-            self._forget(key)
-            binding = None
         if binding is None:
             binding = self._bindings[key] = _Binding(local, remote, self.loop.now_us)
             maker = self.loop.create_task(self._make_endpoint(binding))
             self._makers.add(maker)
             maker.add_done_callback(self._makers.discard)
+        elif binding.forgotten:
+            self._forgotten.remove(binding)
+            binding.forgotten = False
         binding.used_us = self.loop.now_us
         return binding
 
@@ -240,10 +247,24 @@ class Network:
             self._out(binding, data)
         binding.waiting.clear()
 
-    def _forget(self, key: tuple[Address, Address]) -> None:
-        self._forgotten.append(self._bindings.pop(key))
+    def _expire(self, binding: _Binding) -> None:
+        """Forgets it if nothing went through for too long."""
+        if self.loop.now_us - binding.used_us > self.nat_idle_s * 1e6:
+            self._forget(binding)
+
+    def _forget(self, binding: _Binding) -> None:
+        """The way back is closed, until the module sends again if it is to have the same port."""
+        if binding.forgotten:
+            return
+        binding.forgotten = True
+        self._forgotten.append(binding)
+        if not (self.nat_keeps_port or ":" in binding.local[0]):
+            del self._bindings[binding.local, binding.remote]
         if len(self._forgotten) > FORGOTTEN_KEPT:
-            self._discard(self._forgotten.popleft())
+            oldest = self._forgotten.popleft()
+            if self._bindings.get((oldest.local, oldest.remote)) is oldest:
+                del self._bindings[oldest.local, oldest.remote]
+            self._discard(oldest)
 
     def _discard(self, binding: _Binding) -> None:
         if binding.transport is not None:
@@ -258,15 +279,11 @@ class Network:
 
     def down(self, binding: _Binding, data: bytes, sender: Address) -> None:
         """A datagram of the platform reaches the NAT's outside."""
-        key = (binding.local, binding.remote)
-        alive = self._bindings.get(key) is binding
-        if alive and self.loop.now_us - binding.used_us > self.nat_idle_s * 1e6:
-            self._forget(key)
-            alive = False
+        self._expire(binding)
         reason = ""
         if sender != self._served.get(binding.remote):
             reason = "not the peer's address"
-        elif not alive:
+        elif binding.forgotten:
             reason = "NAT binding forgotten"
         lost = self._draw("down") or bool(reason)
         self.trace.append(Datagram(self.loop.now_us, "down", data, lost, binding.local, binding.remote))

@@ -76,9 +76,10 @@ class Socket(Thing):
     # -- address ---------------------------------------------------------------------------------------------------
 
     def bind(self, address: Any) -> None:
-        """Only the port counts; lwIP's result is ignored, so a port in use keeps the old one."""
+        """The address is PDP 1's, whatever is said: "" stands for it. lwIP's result is ignored, so a port in use keeps
+        the old one. A port has 16 bits, what is above is cut off (inferred); 0 leaves the one from creation."""
         self._check_open()
-        port = int(address[1])
+        port = int(address[1]) & 0xFFFF
         if port and port not in self._ports:
             self._leave()
             self._open(port)

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 from tools.module.profiles.networks import CHINA_TELECOM, Carrier
 
+OPTIONAL = ("ucryptolib", "uhashlib", "hashlib", "uos.urandom")
+"""What may be missing from any image: `ucryptolib` and native `uhashlib` are expected in each and proven in none, the
+frozen `hashlib` is EIGEN's (quecpython.md §1.3, §1.7), newer sources comment `uos.urandom` out (§1.6)."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -51,7 +55,14 @@ class Profile:
     mcc_as_hex: bool = True
     """`getCellInfo` reads the MCC's hex digits as decimal: 0x460 -> 1120 (quecpython.md §3.1)."""
 
+    lacks: frozenset[str] = frozenset()
+    """Those of OPTIONAL that this image has not."""
+
     carrier: Carrier = field(default=CHINA_TELECOM)
+
+    def __post_init__(self) -> None:
+        if unknown := self.lacks - {*OPTIONAL}:
+            raise ValueError(f"no image lacks {', '.join(sorted(unknown))}; may be missing: {', '.join(OPTIONAL)}")
 
     @property
     def has_psm(self) -> bool:

@@ -33,6 +33,7 @@ EC200U = replace(
         "misc": frozenset({"Power.powerDownReason"}),  # quecpython.md §3.6
     },
     currents_ua=CURRENTS_UA,
+    lacks=frozenset({"hashlib"}),  # frozen in EIGEN images only (quecpython.md §1.3)
     usr_blocks=75,  # about 0.3 MB for users (quecpython.md §1.4)
     rtc_alarm_wakes=True,  # documented for EC600U and EC200U (quecpython.md §4.2)
     mcc_as_hex=False,  # not among those that read it so (quecpython.md §3.1)

@@ -3,6 +3,10 @@ from typing import TypeAlias
 
 _Buffer: TypeAlias = bytes | bytearray | memoryview
 
+MODE_ECB: int
+MODE_CBC: int
+MODE_CTR: int
+
 class aes:
     def __init__(self, key: _Buffer, mode: int, iv: _Buffer = ...) -> None: ...
     def encrypt(self, data: _Buffer, out: bytearray | memoryview = ...) -> bytes: ...

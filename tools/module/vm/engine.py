@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,9 @@ class Vm:
         self._output.close()
 
 
-def boot_message(surface: dict[str, Any], *, measured: bool, cut_at: int | None) -> dict[str, Any]:
+def boot_message(
+    surface: dict[str, Any], lacks: Collection[str], *, measured: bool, cut_at: int | None
+) -> dict[str, Any]:
     """What the shim is told first. Constants are packed; the rest is plain JSON."""
     plain = {
         name: {
@@ -187,7 +190,8 @@ def boot_message(surface: dict[str, Any], *, measured: bool, cut_at: int | None)
     }
     return {
         "surface": plain, "usys": {k: pack(v) for k, v in USYS.items()}, "measured": measured, "cut_at": cut_at,
-        "block_size": BLOCK, "file_functions": FUNCTIONS, "frozen_modules": FROZEN_MODULES,
+        "block_size": BLOCK, "file_functions": FUNCTIONS, "lacks": sorted(lacks),
+        "frozen_modules": [name for name in FROZEN_MODULES if name not in lacks],
     }
 
 
@@ -209,8 +213,9 @@ class VmEngine(Engine):
 
     async def run(self) -> None:
         self.board.deliver = self._deliver
-        boot = boot_message(self.surface(), measured=self.measure_heap, cut_at=self.cut_at_program)
-        heap = heap_bytes(self.heap) + empty_heap(self.surface())
+        firmware = self.surface(), self.board.profile.lacks
+        boot = boot_message(*firmware, measured=self.measure_heap, cut_at=self.cut_at_program)
+        heap = heap_bytes(self.heap) + empty_heap(*firmware)
         with self.flash.as_file() as image:
             vm = self._vm = Vm(image, heap, boot)
             try:
@@ -265,6 +270,6 @@ def _empty_heap(boot: str) -> int:
     return vm.heap_peak
 
 
-def empty_heap(surface: dict[str, Any]) -> int:
+def empty_heap(surface: dict[str, Any], lacks: Collection[str]) -> int:
     """Live bytes of the garbage collector's heap under an application that does nothing but one call."""
-    return _empty_heap(json.dumps(boot_message(surface, measured=True, cut_at=None)))
+    return _empty_heap(json.dumps(boot_message(surface, lacks, measured=True, cut_at=None)))

@@ -272,12 +272,14 @@ def gone(*args):
 def natives():
     """The u-named modules that this VM has itself."""
     import collections
-    import hashlib
     import re
     import struct
 
+    import aes
     import micropython
+    import uhashlib
 
+    del sys.modules["aes"]
     return {
         "micropython": Namespace({"const": micropython.const}),
         "ustruct": struct,
@@ -286,13 +288,14 @@ def natives():
         "uio": Namespace({"open": open, "StringIO": io.StringIO, "BytesIO": io.BytesIO}),
         "ucollections": Namespace({"namedtuple": collections.namedtuple, "deque": collections.deque}),
         "ure": Namespace({"compile": re.compile, "match": re.match, "search": re.search}),
-        "uhashlib": Namespace({name: getattr(hashlib, name) for name in ("sha256", "sha1", "md5")}),
+        "uhashlib": Namespace({name: getattr(uhashlib, name) for name in ("sha256", "sha1", "md5")}),
+        "ucryptolib": Namespace({"aes": aes.aes, "MODE_ECB": aes.ECB, "MODE_CBC": aes.CBC, "MODE_CTR": aes.CTR}),
     }
 
 
 def install(boot):
     """Puts the firmware's modules in place; afterwards nothing of the host is within reach."""
-    modules = {name: module(name, spec) for name, spec in boot["surface"].items()}
+    modules = {name: module(name, spec) for name, spec in boot.pop("surface").items()}
     for name in boot["file_functions"]:
         setattr(modules["uos"], name, getattr(os, name))
     usys = {k: unpack(v) for k, v in boot["usys"].items()}
@@ -301,13 +304,14 @@ def install(boot):
         "stdout": stdout, "stderr": stderr,
     })
     modules["usys"] = Namespace(usys)
-    modules.update(natives())
+    modules.update({name: made for name, made in natives().items() if name not in boot["lacks"]})
     sys.modules.update(modules)
     import lock
 
     lock.park = lambda: call("!park")
     sys.modules["_thread"] = Namespace({"allocate_lock": lock.Lock, "get_ident": lambda: 1})
     del sys.modules["lock"]
+    gc.collect()  # what is frozen lies in the module's ROM: here it must not scatter the application's heap
     for name in boot["frozen_modules"]:
         __import__(name)
     device = BlockDevice(int(sys.argv[2]), boot["block_size"], boot["cut_at"])
