@@ -62,9 +62,9 @@ class Aep:
         self.store = store if store is not None else Store()
         self.draws = Draws(seed)
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
-        keys = Keys(self.store, self.front.faults)
+        keys = Keys(self.store, self.front.faults, events)
         engine = engine_named("own" if connection_id or resumes else "mbedtls", keys, seed, connection_id)
-        self.dtls = DtlsFront(engine, self.front, events, self.store)
+        self.dtls = DtlsFront(engine, keys, self.front, events, self.store)
         self.store.forget_sessions(loop.time(), "platform started")
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         for command in self.store.commands(status=db.SAVED):
