@@ -3,13 +3,14 @@ engines, in virtual time and without a socket; outside clients are in test_dtls_
 
 import asyncio
 import random
+import sys
 import time
 
 import pytest
 
 from tests_host.ctwing.raw_device import IMEI, notification, on_session
 from tests_host.ctwing.secured_device import EP, Air, SecuredDevice
-from tools.ctwing import dtls
+from tools.ctwing import dtls, dtls_own
 
 ENGINES = {"mbedtls": {}, "own": {"resumes": True}, "own with ids": {"connection_id": 8}}
 PSK = "TYvoiTk34D3NZ6GN"
@@ -478,5 +479,25 @@ def test_a_platform_that_wants_an_update_after_a_handshake(world, platform, swit
         assert (await later.came())[0] == 0x70 if answered else await later.silent()
         assert code(await later.ask(on_session(11, 2, EP))) == "2.04"
         assert (await later.notify(12, token))[0] == 0x60
+
+    world.run(work)
+
+
+# the engine
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_python_mbedtls_is_missing_our_own_server_stands_in_and_it_is_said(world, monkeypatch, there):
+    if there:
+        pytest.importorskip("mbedtls", reason="python-mbedtls has no wheel for this Python")
+    else:
+        monkeypatch.setitem(sys.modules, "tools.ctwing.dtls_mbedtls", None)
+        monkeypatch.delattr("tools.ctwing.dtls_mbedtls", raising=False)
+
+    async def work():
+        aep = world.aep()
+        await aep.start_dtls()
+        assert isinstance(aep.dtls.engine, dtls_own.Engine) != there
+        assert len(world.events.of("dtls-engine")) == (not there)
 
     world.run(work)

@@ -35,7 +35,6 @@ PEERS = 1000  # sessions at a time: the one unheard longest goes
 HALF_OPEN = 64  # handshakes under way at a time: the oldest goes
 HALF_OPEN_S = 60.0  # seconds that one may take: the longest wait of a client before it sends again (RFC 6347 §4.2.4.1)
 COUNTED = (CIPHER_CHANGE, ALERT, HANDSHAKE)  # what a handshake's datagrams begin with
-ENGINES = ("mbedtls", "own")
 
 Source = tuple[str, int]
 
@@ -295,15 +294,15 @@ class DtlsFront(asyncio.DatagramProtocol):
                 self._transport.sendto(datagram, address)
 
 
-def engine_named(name: str, keys: Keys, seed: int, connection_id: int) -> Engine:
-    """The engine of this name; our own where Mbed TLS is not installed, or a connection id is wanted."""
-    if name == "mbedtls" and not connection_id:
+def engine_named(name: str, keys: Keys, seed: int, connection_id: int) -> tuple[str, Engine]:
+    """The engine of this name, and the name of the one it is: our own stands in where Mbed TLS is not installed."""
+    if name == "mbedtls":
         try:
             from tools.ctwing import dtls_mbedtls
         except ImportError:  # python-mbedtls has no wheel for this Python
             pass
         else:
-            return dtls_mbedtls.Engine(keys)
+            return name, dtls_mbedtls.Engine(keys)
     from tools.ctwing import dtls_own
 
-    return dtls_own.Engine(keys, random.Random(f"{seed}/dtls"), dtls_own.Options(cid=connection_id))
+    return "own", dtls_own.Engine(keys, random.Random(f"{seed}/dtls"), dtls_own.Options(cid=connection_id))
