@@ -183,6 +183,9 @@ class DtlsFront(asyncio.DatagramProtocol):
 
     def _tell(self, peer: Peer, before: str) -> None:
         session = peer.session
+        if peer.told and session.begun and not session.established:  # it begins anew
+            self._number += 1
+            peer.told, peer.number, peer.datagrams, peer.bytes = False, self._number, 0, 0
         where = f"{peer.address[0]}:{peer.address[1]}"
         device = self._device(session.identity or before)
         if session.established and not peer.told:

@@ -10,9 +10,25 @@ from collections.abc import Hashable, Iterator, Mapping
 from mbedtls import tls
 from mbedtls.exceptions import TLSError
 
+from tools.ctwing import dtls_own_messages as h
+from tools.ctwing.dtls_own_records import split
+
 SUITES = ("TLS-PSK-WITH-AES-128-CCM-8", "TLS-PSK-WITH-AES-128-CBC-SHA256")
+CLOSED, FATAL, RECONNECT = "0x7880", "0x7780", "0x6780"
+"""Codes of close_notify, a fatal alert, and a client that begins anew, as the library's errors begin (ssl.h)."""
+
 STEPS = 40  # of the handshake for one datagram; it takes about ten
 TAKE = 1 << 14  # bytes of the outgoing buffer at a time
+
+
+def _is_hello(datagram: bytes) -> bool:
+    """Whether it is a whole ClientHello, and nothing else."""
+    try:
+        (record,) = split(datagram, 0)
+        (fragment,) = h.fragments(record.body)
+        return fragment.kind == h.CLIENT_HELLO and bool(h.ClientHello.decode(fragment.body))
+    except ValueError:  # of which Malformed is one
+        return False
 
 
 class _Asked(Mapping[str, bytes]):
@@ -86,24 +102,19 @@ class Session:
         plain: list[bytes] = []
         if self._ended or not datagram or datagram == self._hello:
             return out, plain  # a ClientHello that comes once more would end the session: the library's port reuse
+        live = self.established
+        if live and datagram[3:5] != b"\0\1" and not _is_hello(datagram):
+            return out, plain  # the library would end the session
         try:
             self._buffer.receive_from_network(datagram)
-            if not self.established:
-                self._first = self._first or datagram
-                self._engine.asked.last = ""
-                try:
-                    self._shake(out)
-                finally:
-                    self.identity = self._engine.asked.last or self.identity
-                    self._hello = self._first if self.established else b""
+            if not live:
+                self._begin(datagram, out)
             while self.established and (data := bytes(self._buffer.read(TAKE))):
                 plain.append(data)
         except tls.WantReadError:
             pass
-        except TLSError:  # an alert has been written, or close_notify has come
-            self._ended = self.begun
-            if not self._verified:
-                self._buffer = self._new()
+        except TLSError as error:
+            self._failed(str(error), live, datagram, out)
         self._take(out)
         return out, plain
 
@@ -122,6 +133,28 @@ class Session:
             self._take(out)
         self._ended = True
         return out
+
+    def _begin(self, datagram: bytes, out: list[bytes]) -> None:
+        self._first = self._first or datagram
+        self._engine.asked.last = ""
+        try:
+            self._shake(out)
+        finally:
+            self.identity = self._engine.asked.last or self.identity
+            self._hello = self._first if self.established else b""
+
+    def _failed(self, error: str, live: bool, datagram: bytes, out: list[bytes]) -> None:
+        """The library's word for what came. Whatever else an established session cannot read has no effect."""
+        if live and RECONNECT in error:  # a ClientHello with a good cookie: a handshake begins (RFC 6347 §4.2.8)
+            self.identity, self._first = "", b""
+            with contextlib.suppress(tls.WantReadError):
+                self._begin(datagram, out)
+        elif not live:
+            self._ended = self.begun  # an alert has been written
+            if not self._verified:
+                self._buffer = self._new()
+        elif CLOSED in error or FATAL in error:
+            self._ended = True
 
     def _step(self) -> str:
         return tls.HandshakeStep(self._buffer._handshake_state).name
