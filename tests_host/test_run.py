@@ -4,15 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from aiocoap import Message
 
 from tests_host.conftest import judge
 from tools import figures
-from tools.ctwing.trace import write_pcap, write_raw_pcap
-from tools.scenario import PSK, PSM_WAKE, ROOT, Plan, play, quicker
+from tools.ctwing.trace import write_pcap
+from tools.scenario import PSM_WAKE, ROOT, Plan, play, quicker
 
 
 def run(**changes):
@@ -32,28 +31,6 @@ def test_thirty_wakes_with_losses_lose_and_double_nothing_and_both_engines_send_
         assert result["commands_answered"] == result["commands_sent"] == 28  # none in the last sleep
     assert any(datagram.lost for datagram in in_vm.network.trace), "a loss of 2 % lost nothing: the test shows nothing"
     assert in_vm.network.trace_sha256() == in_cpython.network.trace_sha256()
-
-
-@pytest.mark.parametrize("ids", [0, 8])
-def test_under_dtls_too_nothing_is_lost_and_every_run_of_a_seed_has_the_same_hash(ids):
-    """Mbed TLS draws of its own, so no two runs encrypt alike; when, how long and what is said must be alike."""
-    plan = Plan(protocol="lwm2m-dtls", connection_id=ids, wakes=6, loss=0.03, measure_heap=False)
-    runs = [play(plan), play(quicker(plan)), play(quicker(plan))]
-    results = [figures.result(done) for done in runs]
-    assert [result["error"] for result in results] == [None] * 3
-    assert len({result["trace_sha256"] for result in results}) == 1
-    assert figures.result(play(quicker(replace(plan, seed=2))))["trace_sha256"] != results[0]["trace_sha256"]
-
-
-def test_a_run_under_dtls_is_opened_by_tshark_with_the_key(tmp_path):
-    done = run(protocol="lwm2m-dtls", wakes=2)
-    write_raw_pcap(tmp_path / "raw.pcap", done.network.trace)
-    command = [judge("tshark"), "-r", str(tmp_path / "raw.pcap"), "-o", f"dtls.psk:{PSK.encode().hex()}", "-T",
-               "fields", "-E", "separator=|", "-e", "coap.code", "-e", "_ws.malformed"]
-    told = [line.split("|") for line in subprocess.run(command, capture_output=True, text=True, check=True
-                                                       ).stdout.splitlines()]
-    assert len(told) == len(done.network.trace) and not any(malformed for _, malformed in told)
-    assert all(code for datagram, (code, _) in zip(done.network.trace, told, strict=True) if done.opened(datagram))
 
 
 def test_a_run_of_another_seed_is_another_run():

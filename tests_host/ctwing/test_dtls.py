@@ -1,503 +1,431 @@
-"""The platform's DTLS front: who gets in, what a session is to the message layer, bounds, what switches do. With both
-engines, in virtual time and without a socket; outside clients are in test_dtls_judges.py."""
+"""The DTLS front before the LwM2M front: who gets in, by which session, what is kept. OpenSSL and libcoap judge on
+real sockets in real time; the rest is datagram by datagram."""
 
 import asyncio
 import random
-import sys
-import time
+import sqlite3
 
 import pytest
+from aiocoap import CON, Message
+from aiocoap.numbers.codes import CONTENT, DELETE, POST
 
-from tests_host.ctwing.raw_device import IMEI, notification, on_session
-from tests_host.ctwing.secured_device import EP, Air, SecuredDevice
+from tests_host.conftest import judge
+from tests_host.ctwing.dtls_peer import Client
+from tests_host.ctwing.raw_device import IMEI, IMSI
 from tools.ctwing import dtls, dtls_own
+from tools.ctwing.aep import Aep
+from tools.ctwing.checks import AepError
+from tools.ctwing.draws import Draws
+from tools.ctwing.store import SCHEMA, Store
+from tools.world.events import Events
 
-ENGINES = {"mbedtls": {}, "own": {"resumes": True}, "own with ids": {"connection_id": 8}}
 PSK = "TYvoiTk34D3NZ6GN"
-OTHER = "868543060974335"
+OTHER = "868543060000000"
+LIMIT_S = 20
+BY_ID = {"connection_id": 8}
+ENGINES = pytest.mark.parametrize("how", [{}, {"resumes": True}, BY_ID], ids=["mbedtls", "own", "own-by-id"])
 
 
-@pytest.fixture(params=["mbedtls", "own"])
-def engine(request):
-    if request.param == "mbedtls":
-        pytest.importorskip("mbedtls", reason="python-mbedtls has no wheel for this Python")
-    return request.param
+class Capture:
+    """A transport that keeps what is sent."""
+
+    def __init__(self):
+        self.sent = []
+
+    def sendto(self, data, address):
+        self.sent.append((data, address))
+
+    def close(self):
+        pass
+
+
+class Wire:
+    """One device's way to the front."""
+
+    def __init__(self, platform, address=("10.1.0.1", 40000)):
+        self.platform, self.address = platform, address
+
+    def receive(self, datagram):
+        """What comes back to a datagram, as tests_host/ctwing/dtls_peer.py asks a server."""
+        sent = self.platform.out.sent
+        sent.clear()
+        self.platform.aep.dtls.datagram_received(datagram, self.address)
+        return [data for data, address in sent if address == self.address], []
 
 
 class Platform:
-    """A platform with one device of a DTLS product."""
-
-    def __init__(self, world, engine, **product):
-        self.world, self.aep = world, world.aep(**ENGINES[engine])
-        settings = {"endpoint_format": "urn:imei", "encryption": "dtls", **product}
-        self.product = self.aep.create_product("meter", **settings)
-        self.device = self.aep.create_device(self.product, name="meter 1", imei=IMEI,
-                                             psk=PSK if settings["encryption"] == "dtls" else "")
-        self.air = Air(self.aep.dtls)
-
-    def secured(self, psk=PSK, identity=IMEI, **more):
-        return SecuredDevice(self.air, psk.encode(), identity=identity.encode(), **more)
-
-    def told(self, *words):
-        """The events of DTLS whose text has one of these, or all."""
-        found = [event for event in self.world.events.log if event.kind in ("dtls", "dtls-refused")]
-        return [event for event in found if not words or any(word in event.text for word in words)]
-
-    def handshakes(self):
-        return [event.data for event in self.told() if "how" in event.data]
-
-
-@pytest.fixture
-def platform(world, engine):
-    return Platform(world, engine)
-
-
-def code(message):
-    return f"{message[1] >> 5}.{message[1] & 31:02d}"
-
-
-# who gets in
-
-
-def test_a_device_registers_reports_and_is_commanded_by_dtls(world, platform):
-    async def work():
-        meter = platform.secured().connect()
-        assert code(await meter.register()) == "2.01"
-        token = await meter.observed()
-        number = platform.aep.command(platform.device, "close")
-        assert (await meter.notify(9, token))[:4] == b"\x60\x00\x00\x09"
-        write = await meter.came()
-        assert write.endswith(b"\xffclose")
-        meter.send(bytes([0x60 | write[0] & 15, 0x44]) + write[2:4] + write[4 : 4 + (write[0] & 15)])
-        assert [up.payload for up in platform.aep.uplinks(platform.device)] == [b"helloworld"]
-        assert platform.aep.commands(platform.device)[-1].status == "DELIVERED" and number
-
-    world.run(work)
-
-
-def test_the_handshake_is_told_with_its_suite_and_its_cost(world, platform):
-    platform.secured().connect()
-    told = platform.handshakes()[-1]
-    assert (told["identity"], told["device"], told["suite"]) == (IMEI, platform.device, "TLS_PSK_WITH_AES_128_CCM_8")
-    assert told["datagrams"] == 6 and 400 < told["bytes"] < 700
-
-
-def test_the_trace_has_what_was_said_and_the_peer_with_its_dtls(world, platform):
-    async def work():
-        meter = platform.secured().connect()
-        answer = await meter.register()
-        up, down = platform.aep.trace(platform.device)[:2]
-        assert up.raw[:2] == b"\x41\x02" and (down.direction, down.raw) == ("down", answer)
-        assert up.peer == "192.0.2.1:5684 by DTLS" == platform.aep.registrations(platform.device)[0].peer
-
-    world.run(work)
-
-
-@pytest.mark.parametrize(("settings", "client", "told"), [
-    ({}, {"identity": OTHER}, "no device"),
-    ({"encryption": "plain"}, {}, "is plain"),
-])
-def test_an_identity_without_a_psk_is_refused_and_told(world, engine, settings, client, told):
-    platform = Platform(world, engine, **settings)
-    meter = platform.secured(**client)
-    with pytest.raises((AssertionError, IndexError)):
-        meter.connect()
-    assert meter.said[-1][0] == 21 and meter.said[-1][-2:] == bytes([2, 115])
-    refused, ended = platform.told()
-    assert (refused.kind, told in refused.text) == ("dtls-refused", True) and "unknown_psk_identity" in ended.text
-    assert not platform.aep.dtls._owned
-
-
-def test_a_wrong_psk_ends_with_an_alert_and_is_told(world, platform):
-    meter = platform.secured(psk="TYvoiTk34D3NZ6GO")
-    with pytest.raises((AssertionError, IndexError)):
-        meter.connect()
-    assert meter.said[-1][-2:] == bytes([2, 20])
-    [ended] = platform.told()
-    assert "alert 20 sent: bad_record_mac" in ended.text
-    assert (ended.data["identity"], ended.data["device"]) == (IMEI, platform.device)
-
-
-def test_a_device_of_a_dtls_product_is_refused_on_the_plain_port_and_another_ones_endpoint_by_dtls(world, platform):
-    async def work():
-        other = platform.aep.create_device(platform.product, name="other", imei=OTHER, psk=PSK)
-        wire = await world.wire(await platform.aep.start())
-        assert code(await wire.register(ep=EP)) == "4.03"
-        platform.air = Air(platform.aep.dtls)
-        meter = platform.secured().connect()
-        assert code(await meter.register(2, "urn:imei:" + OTHER)) == "4.03"
-        assert code(await meter.register(3)) == "2.01"
-        token = await meter.observed()
-        assert code(await wire.ask(on_session(4, 2, EP))) == "4.01" == code(await wire.ask(on_session(5, 4, EP)))
-        wire.send(notification(6, token, b"x"))
-        assert await wire.silent(), "the token is of another endpoint"
-        thief = platform.secured(identity=OTHER, wire=("192.0.2.2", 1)).connect()
-        thief.send(notification(7, token, b"x"))
-        assert await thief.silent() and code(await thief.ask(on_session(8, 2, EP))) == "4.01"
-        assert platform.aep.uplinks(platform.device) == platform.aep.uplinks(other) == []
-        assert (await meter.notify(9, token))[0] == 0x60
-
-    world.run(work)
-
-
-# sessions
-
-
-def test_a_notify_by_a_new_session_is_taken_from_its_new_address(world, platform):
-    async def work():
-        meter = platform.secured().connect()
-        await meter.register()
-        token = await meter.observed()
-        later = platform.secured(wire=("192.0.2.1", 40001), seed=2).connect()
-        assert (await later.notify(9, token))[0] == 0x60
-        platform.aep.command(platform.device, "x")
-        assert (await later.notify(10, token))[0] == 0x60 and (await later.came()).endswith(b"\xffx")
-
-    world.run(work)
-
-
-def test_the_same_mid_in_another_session_is_another_message(world, platform):
-    async def work():
-        assert code(await platform.secured().connect().register(1)) == "2.01"
-        assert code(await platform.secured(seed=2).connect().register(1)) == "2.01"
-        assert len(platform.aep.registrations(platform.device)) == 2
-
-    world.run(work)
-
-
-def test_a_client_that_restarts_at_its_address_begins_anew_only_with_a_right_cookie(world, platform):
-    async def work():
-        meter = platform.secured().connect()
-        await meter.register()
-        token = await meter.observed()
-        again = platform.secured(seed=2)
-        out, _ = again.receive(again.client.hello())
-        assert out[0][13] == 3, "HelloVerifyRequest"
-        out, _ = again.receive(again.client.hello(bytes(32)))
-        assert out[0][13] == 3
-        assert (await meter.notify(9, token))[0] == 0x60, "the old session lives on"
-        platform.secured(seed=3).connect()
-        meter.send(b"anything")
-        assert await meter.silent(), "and is over now"
-        assert len(platform.handshakes()) == 2
-
-    world.run(work)
-
-
-def test_the_beginning_of_a_session_that_comes_again_late_changes_nothing(world, platform):
-    async def work():
-        meter = platform.secured()
-        seen, receive = [], meter.receive
-        meter.receive = lambda datagram: (seen.append(datagram), receive(datagram))[1]
-        meter.connect()
-        await meter.register()
-        token = await meter.observed()
-        for datagram in seen:
-            receive(datagram)
-        assert (await meter.notify(9, token))[0] == 0x60
-        assert len(platform.handshakes()) == 1
-
-    world.run(work)
-
-
-def test_a_lost_flight_comes_again_when_the_client_sends_its_own_again(world, platform):
-    meter = platform.secured()
-    lost, receive = {"hello", "finished"}, meter.receive
-
-    def lossy(datagram):
-        out, plain = receive(datagram)
-        kind = {2: "hello"}.get(out[0][13], "finished" if out[0][0] == 20 else "") if out else ""
-        if kind in lost:
-            lost.discard(kind)
-            again = meter.client.record(22, 0, datagram[13:]) if kind == "hello" else meter.client.again(datagram)
-            out, plain = receive(again)
-        return out, plain
-
-    meter.receive = lossy
-    meter.connect()
-    assert not lost and len(platform.handshakes()) == 1
-
-
-def test_close_notify_ends_the_session_and_not_the_registration(world, platform):
-    async def work():
-        meter = platform.secured().connect()
-        await meter.register()
-        meter.air.front.datagram_received(meter.client.record(21, 1, b"\1\0"), meter.wire)
-        assert "close_notify" in platform.told()[-1].text
-        assert platform.aep.device(platform.device).online and not platform.aep.dtls._numbered
-
-    world.run(work)
-
-
-def test_what_is_to_be_sent_by_a_session_that_is_over_is_not_in_the_trace(world, platform):
-    async def work():
-        meter = platform.secured().connect()
-        await meter.register()
-        platform.aep.fault("forget-dtls")
-        before = len(platform.aep.trace())
-        await asyncio.sleep(200)
-        assert len(platform.aep.trace()) == before and platform.aep.front.counters["unsent"] > 0
-
-    world.run(work)
-
-
-def test_a_session_with_a_connection_id_moves_with_its_device_and_no_forged_record_moves_it(world):
-    async def work():
-        platform = Platform(world, "own with ids")
-        meter = platform.secured(cid=b"").connect()
-        await meter.register()
-        token = await meter.observed()
-        old, meter.wire = meter.wire, ("192.0.2.77", 7)
-        assert (await meter.notify(9, token))[0] == 0x60
-        session = platform.aep.front.session(platform.device)
-        assert session.address[:2] == ("192.0.2.77", 7)
-        forged = bytearray(meter.client.send(notification(10, token, b"forged")))
-        forged[-1] ^= 1
-        platform.aep.dtls.datagram_received(bytes(forged), old)
-        assert platform.aep.front.session(platform.device).address == session.address
-        platform.aep.command(platform.device, "x")
-        assert (await meter.notify(11, token))[0] == 0x60 and (await meter.came()).endswith(b"\xffx")
-        assert len(platform.handshakes()) == 1
-
-    world.run(work)
-
-
-def test_sessions_with_connection_ids_may_change_places(world):
-    """As a NAT may deal out its ports again: one moves to where another was, which speaks later from elsewhere."""
-
-    async def work():
-        platform = Platform(world, "own with ids")
-        platform.aep.create_device(platform.product, name="other", imei=OTHER, psk=PSK)
-        one = platform.secured(cid=b"").connect()
-        other = platform.secured(cid=b"", identity=OTHER, wire=("192.0.2.2", 2), seed=2).connect()
-        await one.register()
-        await other.register(1, "urn:imei:" + OTHER)
-        one.wire = other.wire
-        assert code(await one.register(2)) == "2.01"
-        other.wire = ("192.0.2.3", 3)
-        assert code(await other.register(3, "urn:imei:" + OTHER)) == "2.01", "the place is taken, the session is not"
-        one.wire = ("192.0.2.4", 4)
-        assert code(await one.register(4)) == "2.01"
-        assert len(platform.handshakes()) == 2
-
-    world.run(work)
-
-
-def test_a_handshake_where_a_session_with_a_connection_id_was_heard_is_somebody_elses(world):
-    async def work():
-        platform = Platform(world, "own with ids")
-        meter = platform.secured(cid=b"").connect()
-        await meter.register()
-        token = await meter.observed()
-        platform.secured(cid=b"", seed=2).connect()
-        meter.wire = ("192.0.2.3", 3)
-        assert (await meter.notify(9, token))[0] == 0x60 and len(platform.aep.dtls._numbered) == 2
-
-    world.run(work)
-
-
-def test_two_messages_in_one_datagram_are_two(world, platform):
-    async def work():
-        meter = platform.secured().connect()
-        await meter.register()
-        token = await meter.observed()
-        both = [meter.client.send(notification(mid, token, b"%d" % mid)) for mid in (9, 10)]
-        platform.aep.dtls.datagram_received(b"".join(both), meter.wire)
-        assert [up.payload for up in platform.aep.uplinks(platform.device)] == [b"9", b"10"]
-
-    world.run(work)
-
-
-def test_real_time_between_two_flights_changes_nothing(world, engine):
-    """The world's clock says how long a device took; how long a computer took to work it out must not matter."""
-    platform = Platform(world, engine)
-    meter, flights = platform.secured(), []
-    receive = meter.receive
-
-    def slow(datagram):
-        time.sleep(1.1)  # more than the first time-out of Mbed TLS, 1 s
-        out, plain = receive(datagram)
-        flights.append(len(out))
-        return out, plain
-
-    meter.receive = slow
-    meter.connect()
-    assert flights == [1, 1, 1] and platform.handshakes()[0]["datagrams"] == 6
-
-
-# bounds and noise
-
-
-def test_who_has_shown_no_cookie_is_not_kept_and_handshakes_are_bounded_in_number_and_age(world, platform):
-    async def work():
-        front = platform.aep.dtls
-        for number in range(200):
-            one = platform.secured(wire=("192.0.2.9", number + 1))
-            one.receive(one.client.hello())
-        assert not front._owned and not front._peers and len(front._greeted) <= dtls.HALF_OPEN
-        kept = platform.secured().connect()
-        await kept.register()
-        for number in range(200):
-            one = platform.secured(wire=("192.0.2.8", number + 1))
-            one.client.begin(one)
-        assert len(front._owned) <= dtls.HALF_OPEN + 1
-        assert code(await kept.register(5)) == "2.01", "who is established stays"
-        await asyncio.sleep(dtls.HALF_OPEN_S)
-        platform.secured(wire=("192.0.2.7", 1)).connect()
-        assert len(front._owned) == len(front._numbered) == 2
-
-    world.run(work)
-
-
-def test_sessions_are_bounded_and_the_one_unheard_longest_goes_first(world, platform, monkeypatch):
-    monkeypatch.setattr(dtls, "PEERS", 3)
-
-    async def work():
-        first, *rest = [platform.secured(wire=("192.0.2.1", 1 + n), seed=n).connect() for n in range(3)]
-        assert code(await first.register()) == "2.01"
-        platform.secured(wire=("192.0.2.1", 9), seed=9).connect()
-        assert len(platform.aep.dtls._numbered) == 3
-        assert code(await first.register(2)) == "2.01"
-        rest[0].send(b"x")
-        assert await rest[0].silent()
-
-    world.run(work)
-
-
-def test_a_session_that_had_to_go_is_gone_for_its_connection_id_too(world, monkeypatch):
-    monkeypatch.setattr(dtls, "PEERS", 2)
-
-    async def work():
-        platform = Platform(world, "own with ids")
-        platform.aep.fault("alert-unknown-session")
-        first, *_ = [platform.secured(cid=b"", wire=("192.0.2.1", n + 1), seed=n).connect() for n in range(3)]
-        assert await first.ask(b"anything") == (2, 20) and len(platform.aep.dtls.engine.by_cid) == 2
-
-    world.run(work)
-
-
-def test_noise_and_spoilt_datagrams_never_leave_the_front(world, platform):
-    async def work():
-        draws = random.Random(5)
-        meter = platform.secured()
-        seen, receive = [b"\x16\xfe\xff" + bytes(20)], meter.receive
-        meter.receive = lambda datagram: (seen.append(datagram), receive(datagram))[1]
-        meter.connect()
-        await meter.register()
-        seen.append(meter.client.send(b"last"))
-        front = platform.aep.dtls
-        for number in range(3000):
-            data = bytearray(draws.choice(seen))
-            for _ in range(draws.randint(0, 3)):
-                data[draws.randrange(len(data))] = draws.randrange(256)
-            data = bytes(data[: draws.randint(0, len(data))]) if draws.random() < 0.3 else bytes(data)
-            front.datagram_received(data, draws.choice((meter.wire, ("192.0.2.5", number % 50 + 1))))
-        for size in (0, 1, 12, 13, 14, 5000, 40000, 65507):
-            for first in (0x16, 0x17, 0x19, 0x14, 0x15, 0):
-                front.datagram_received((bytes([first]) + draws.randbytes(size))[:size], ("192.0.2.6", 1))
-                front.datagram_received((bytes([first, 0xFE, 0xFD]) + bytes(size))[:size], meter.wire)
-
-    world.run(work)
-    assert len(platform.aep.dtls._owned) <= dtls.HALF_OPEN + 1
-
-
-# switches
-
-
-def test_a_silent_handshake_is_for_all_and_ends_when_it_is_healed(world, platform):
-    platform.aep.fault("silent-handshake")
-    meter = platform.secured()
-    assert meter.receive(meter.client.hello()) == ([], [])
-    assert platform.aep.heal("silent-handshake")
-    platform.secured(seed=2).connect()
-
-
-def test_a_lost_last_flight_is_lost_as_often_as_the_switch_says(world, platform):
-    platform.aep.fault("lost-finished", platform.device, strikes=1)
-    meter = platform.secured()
-    receive, sent = meter.receive, []
-    meter.receive = lambda datagram: (sent.append(datagram), receive(datagram))[1]
-    with pytest.raises(ValueError, match="unpack"):
-        meter.connect()
-    [last], _ = receive(meter.client.again(sent[-1]))
-    meter.client.check_finished(last[14:])
-
-
-def test_another_psk_at_the_platform_looks_like_a_wrong_one(world, platform):
-    platform.aep.fault("wrong-psk", platform.device)
-    meter = platform.secured()
-    with pytest.raises((AssertionError, IndexError)):
-        meter.connect()
-    assert meter.said[-1][-2:] == bytes([2, 20])
-
-
-@pytest.mark.parametrize("alerted", [False, True])
-def test_records_of_a_forgotten_session_get_nothing_or_an_alert(world, platform, alerted):
-    async def work():
-        meter = platform.secured().connect()
-        await meter.register()
-        token = await meter.observed()
-        if alerted:
-            platform.aep.fault("alert-unknown-session")
-        platform.aep.fault("forget-dtls", platform.device)
-        if alerted:
-            assert await meter.ask(notification(9, token, b"x")) == (2, 20)
-        else:
-            meter.send(notification(9, token, b"x"))
-            assert await meter.silent(10)
+    """An AEP whose fronts send into the test's hands."""
+
+    def __init__(self, encryption="dtls", psk=PSK, **how):
+        self.loop = asyncio.new_event_loop()
+        self.events = Events(self.loop.time)
+        self.aep = Aep(self.loop, self.events, **how)
+        self.out, self.plain = Capture(), Capture()
+        self.aep.dtls.connection_made(self.out)
+        self.aep.front.connection_made(self.plain)
+        product = self.aep.create_product("meters", encryption=encryption)
+        self.device = self.aep.create_device(product, name="meter", imei=IMEI, imsi=IMSI, psk=psk)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *details):
+        self.aep.stop()
+        self.loop.close()
+
+    def connected(self, address=("10.1.0.1", 40000), **client):
+        """(way, client) of a session; the client asks for a connection id where the server has them."""
+        wire = Wire(self, address)
+        cid = b"" if isinstance(self.aep.dtls.engine, dtls_own.Engine) else None
+        return wire, Client(**{"psk": PSK.encode(), "identity": IMEI.encode(), "cid": cid, **client}).connect(wire)
+
+    def kinds(self, kind):
+        return [event.text for event in self.events.of(kind)]
+
+    def sessions(self):
+        return len(self.aep.dtls._peers)
+
+
+def register(mid=1, endpoint=IMEI):
+    message = Message(code=POST, uri_path=["rd"], uri_query=[f"ep={endpoint}", "lt=300", "lwm2m=1.0", "b=U"],
+                      payload=b"</19/0>,</19/1>", content_format=40)
+    message.mid, message.mtype, message.token = mid, CON, b"t"
+    return message.encode()
+
+
+def to_registration(code, mid=2, endpoint=IMEI):
+    message = Message(code=code, uri_path=["rd", endpoint])
+    message.mid, message.mtype, message.token = mid, CON, b"u"
+    return message.encode()
+
+
+def asked(wire, client, data):
+    """The code that answers a request through a session."""
+    out, _ = wire.receive(client.send(data))
+    answers = [content for datagram in out for kind, _, content in client.open(datagram) if kind == 23]
+    return Message.decode(answers[0]).code.dotted if answers else None
+
+
+def asked_in_plain(platform, data, address=("10.1.0.9", 5000)):
+    platform.plain.sent.clear()
+    platform.aep.front.datagram_received(data, address)
+    return Message.decode(platform.plain.sent[0][0]).code.dotted if platform.plain.sent else None
+
+
+# -- outside clients ---------------------------------------------------------------------------------------------------
+
+
+async def _with(work, encryption="dtls", **how):
+    loop = asyncio.get_running_loop()
+    aep = Aep(loop, Events(loop.time), **how)
+    product = aep.create_product("meters", encryption=encryption)
+    device = aep.create_device(product, name="meter", imei=IMEI, psk=PSK if encryption == "dtls" else "")
+    _, port = await aep.start_dtls()
+    try:
+        return await asyncio.wait_for(work(aep, device, port), LIMIT_S)
+    finally:
+        aep.stop()
+
+
+async def _ran(*command, stdin=b""):
+    import subprocess
+
+    def run():
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=LIMIT_S)
+        return (done.stdout + done.stderr).decode(errors="replace")
+
+    return await asyncio.get_running_loop().run_in_executor(None, run)
+
+
+@ENGINES
+@pytest.mark.parametrize("name", ["libcoap-openssl", "libcoap-gnutls"])
+def test_libcoap_registers_a_device(name, how):
+    client = judge(name)
+
+    async def work(aep, device, port):
+        said = await _ran(client, "-m", "post", "-k", PSK, "-u", IMEI, "-B", "4", "-e", "</19/0>,</19/1>", "-t", "40",
+                          f"coaps://127.0.0.1:{port}/rd?ep={IMEI}&lt=300&lwm2m=1.0&b=U")
+        assert len(aep.registrations(device)) == 1, said
+        assert aep.registrations(device)[0].peer.endswith(" by DTLS")
+        assert "POST" in [Message.decode(row.raw).code.name for row in aep.trace(device)]
+
+    asyncio.run(_with(work, **how))
+
+
+@ENGINES
+@pytest.mark.parametrize("key, identity", [("WRONGwrongWRONG0", IMEI), (PSK, OTHER)])
+def test_openssl_is_refused_with_another_key_or_identity(key, identity, how):
+    openssl = judge("openssl")
+
+    async def work(aep, device, port):
+        said = await _ran(openssl, "s_client", "-dtls1_2", "-connect", f"127.0.0.1:{port}", "-psk", key.encode().hex(),
+                          "-psk_identity", identity, "-cipher", "PSK-AES128-CCM8:@SECLEVEL=0", "-quiet")
+        assert "alert" in said and not aep.events.of("register")
+        assert not [event for event in aep.events.of("dtls") if "how" in event.data]
+
+    asyncio.run(_with(work, **how))
+
+
+def test_openssl_is_refused_by_a_plain_product():
+    openssl = judge("openssl")
+
+    async def work(aep, device, port):
+        said = await _ran(openssl, "s_client", "-dtls1_2", "-connect", f"127.0.0.1:{port}", "-psk", PSK.encode().hex(),
+                          "-psk_identity", IMEI, "-cipher", "PSK-AES128-CCM8:@SECLEVEL=0", "-quiet")
+        assert "alert" in said
+
+    asyncio.run(_with(work, encryption="plain"))
+
+
+# -- sessions ----------------------------------------------------------------------------------------------------------
+
+
+@ENGINES
+def test_a_request_is_answered_through_its_session(how):
+    with Platform(**how) as platform:
+        wire, client = platform.connected()
+        assert asked(wire, client, register()) == "2.01"
         assert platform.aep.device(platform.device).online
-        assert (await platform.secured(seed=2).connect().notify(10, token))[0] == 0x60, "the registration was kept"
+        assert platform.aep.dtls.identity((*wire.address, "dtls", 1)) == IMEI
+        assert [text for text in platform.kinds("dtls") if "new session, handshake of 6 datagrams" in text]
 
-    world.run(work)
+
+@ENGINES
+def test_a_client_hello_alone_leaves_nothing_behind(how):
+    with Platform(**how) as platform:
+        for seed in range(20):
+            out, _ = Wire(platform, ("10.1.0.1", 1000 + seed)).receive(Client(seed=seed).hello())
+            assert len(out) == 1 and out[0][13] == 3  # HelloVerifyRequest
+        assert platform.sessions() == 0
 
 
-def test_a_session_is_ended_with_close_notify(world, platform):
-    async def work():
-        meter = platform.secured().connect()
+def test_greetings_are_counted_for_a_bounded_number_of_strangers():
+    with Platform() as platform:
+        hello = Client().hello()
+        for number in range(dtls.PEERS + 50):
+            platform.aep.dtls.datagram_received(hello, ("10.9.0.1", number))
+        assert len(platform.aep.dtls._greeted) <= dtls.PEERS
+
+
+@ENGINES
+def test_no_bytes_from_anybody_raise_or_end_a_session(how):
+    draws = random.Random(3)
+    with Platform(**how) as platform:
+        wire, client = platform.connected()
+        assert asked(wire, client, register()) == "2.01"
+        good = client.send(to_registration(POST))
+        for number in range(1500):
+            data = bytearray(draws.choice([good, Client(seed=number).hello(), draws.randbytes(draws.randint(0, 200))]))
+            for _ in range(draws.randint(1, 4)):
+                if data:
+                    data[draws.randrange(len(data))] = draws.randrange(256)
+            if bytes(data) != good:
+                Wire(platform, draws.choice([wire.address, ("10.9.0.9", 7)])).receive(bytes(data))
+        assert asked(wire, client, to_registration(POST, 3)) == "2.04"
+
+
+def test_a_session_that_is_gone_is_not_sent_to():
+    with Platform() as platform:
+        wire, client = platform.connected()
+        asked(wire, client, register())
+        name = (*wire.address, "dtls", 1)
+        platform.aep.fault("forget-dtls", platform.device)
+        platform.out.sent.clear()
+        platform.aep.dtls.sendto(b"x", name)
+        assert platform.out.sent == [] and platform.aep.dtls.identity(name) == "" and platform.sessions() == 0
+        assert wire.receive(client.send(to_registration(POST)))[0] == []  # of a session it does not know any more
+        again = Client(PSK.encode(), IMEI.encode(), seed=9).connect(wire)
+        assert asked(wire, again, to_registration(POST)) == "2.04"
+        platform.aep.dtls.sendto(b"x", name)  # that of before stays gone
+        assert platform.aep.dtls.identity((*wire.address, "dtls", 2)) == IMEI
+
+
+@ENGINES
+def test_a_client_begins_anew_from_the_same_port(how):
+    """RFC 6347 §4.2.8: only with a cookie, and the session of before is no more."""
+    with Platform(**how) as platform:
+        wire, client = platform.connected()
+        asked(wire, client, register())
+        wire.receive(Client(PSK.encode(), IMEI.encode(), seed=5).hello())
+        assert asked(wire, client, to_registration(POST, 7)) == "2.04"  # the first hello has no cookie
+        anew = Client(PSK.encode(), IMEI.encode(), cid=b"" if how == BY_ID else None, seed=6).connect(wire)
+        assert asked(wire, anew, to_registration(POST, 8)) == "2.04"
+
+
+def test_a_session_with_an_id_is_found_from_another_address_and_answered_there():
+    with Platform(**BY_ID) as platform:
+        wire, client = platform.connected()
+        asked(wire, client, register())
+        before = client.send(to_registration(POST, 3))
+        wire.receive(before)
+        other = Wire(platform, ("10.1.0.77", 50000))
+        assert other.receive(before)[0] == []  # an old record moves nobody
+        forged = bytearray(client.send(to_registration(POST, 4)))
+        forged[-1] ^= 1
+        assert other.receive(bytes(forged))[0] == []
+        assert asked(wire, client, to_registration(POST, 5)) == "2.04"
+        assert asked(other, client, to_registration(POST, 6)) == "2.04"
+        assert platform.aep.registrations(platform.device)[-1].peer == "10.1.0.77:50000 by DTLS"
+
+
+def test_a_session_without_an_id_is_not_found_from_another_address():
+    with Platform() as platform:
+        wire, client = platform.connected()
+        asked(wire, client, register())
+        assert asked(Wire(platform, ("10.1.0.77", 50000)), client, to_registration(POST, 6)) is None
+
+
+def test_a_platform_that_restarts_knows_no_session():
+    with Platform(**BY_ID) as platform:
+        wire, client = platform.connected()
+        asked(wire, client, register())
+        platform.aep.fault("restart")
+        assert platform.sessions() == 0 and asked(wire, client, to_registration(POST, 6)) is None
+
+
+def test_a_session_that_is_ended_is_ended_by_close_notify():
+    with Platform() as platform:
+        wire, client = platform.connected()
+        platform.out.sent.clear()
         platform.aep.fault("end-dtls", platform.device)
-        assert await meter.came() == (1, 0) and not platform.aep.dtls._owned
-
-    world.run(work)
+        assert client.open(platform.out.sent[0][0]) == [(21, 1, b"\1\0")] and platform.sessions() == 0
 
 
-def test_a_restart_forgets_dtls_too(world, platform):
-    platform.secured().connect()
-    platform.aep.fault("restart")
-    assert not platform.aep.dtls._owned
+# -- who may speak -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("switch", "answered"), [("reset-new-address", True), ("ignore-new-address", False)])
-def test_a_platform_that_wants_an_update_after_a_handshake(world, platform, switch, answered):
-    async def work():
-        meter = platform.secured().connect()
-        await meter.register()
-        token = await meter.observed()
-        platform.aep.fault(switch, platform.device)
-        assert (await meter.notify(9, token))[0] == 0x60, "the session that registered"
-        later = platform.secured(wire=("192.0.2.1", 40001), seed=2).connect()
-        later.send(notification(10, token, b"x"))
-        assert (await later.came())[0] == 0x70 if answered else await later.silent()
-        assert code(await later.ask(on_session(11, 2, EP))) == "2.04"
-        assert (await later.notify(12, token))[0] == 0x60
-
-    world.run(work)
+def test_a_device_with_a_key_may_not_register_in_plain():
+    with Platform() as platform:
+        assert asked_in_plain(platform, register()) == "4.03"
+        assert not platform.aep.device(platform.device).online
 
 
-# the engine
+def test_a_device_without_a_key_registers_in_plain():
+    with Platform(encryption="plain", psk="") as platform:
+        assert asked_in_plain(platform, register()) == "2.01"
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_where_python_mbedtls_is_missing_our_own_server_stands_in_and_it_is_said(world, monkeypatch, there):
-    if there:
-        pytest.importorskip("mbedtls", reason="python-mbedtls has no wheel for this Python")
-    else:
-        monkeypatch.setitem(sys.modules, "tools.ctwing.dtls_mbedtls", None)
-        monkeypatch.delattr("tools.ctwing.dtls_mbedtls", raising=False)
+def test_a_session_speaks_for_its_own_device_alone():
+    with Platform() as platform:
+        product = platform.aep.device(platform.device).product
+        platform.aep.create_device(product, name="other", imei=OTHER, psk="ANOTHERkeyANOTHE")
+        wire, client = platform.connected()
+        assert asked(wire, client, register(endpoint=OTHER)) == "4.03"
+        mine, its = Wire(platform, ("10.1.0.2", 2)), Client(b"ANOTHERkeyANOTHE", OTHER.encode(), seed=4)
+        its.connect(mine)
+        assert asked(mine, its, register(endpoint=OTHER)) == "2.01"
+        assert asked(wire, client, to_registration(POST, 4, OTHER)) == "4.01"
+        assert asked(wire, client, to_registration(DELETE, 5, OTHER)) == "4.01"
 
-    async def work():
-        aep = world.aep()
-        await aep.start_dtls()
-        assert isinstance(aep.dtls.engine, dtls_own.Engine) != there
-        assert len(world.events.of("dtls-engine")) == (not there)
 
-    world.run(work)
+def test_what_others_send_under_a_registration_has_no_effect():
+    with Platform() as platform:
+        wire, client = platform.connected()
+        assert asked(wire, client, register()) == "2.01"
+        for code, mid in ((POST, 10), (DELETE, 11)):
+            assert asked_in_plain(platform, to_registration(code, mid)) == "4.01"
+        platform.loop.run_until_complete(asyncio.sleep(0.3))
+        wire.receive(b"")
+        tokens = [one for one in platform.aep.front._by_token]
+        for token in tokens:
+            notice = Message(code=CONTENT, payload=b"forged", observe=9)
+            notice.mid, notice.mtype, notice.token = 77, CON, token
+            assert asked_in_plain(platform, notice.encode()) is None
+        assert tokens and platform.aep.uplinks(platform.device) == []
+        assert platform.aep.device(platform.device).online
+
+
+# -- fault switches ----------------------------------------------------------------------------------------------------
+
+
+def test_a_handshake_may_be_ignored():
+    with Platform() as platform:
+        platform.aep.fault("silent-handshake")
+        assert Wire(platform).receive(Client().hello())[0] == []
+        platform.aep.heal("silent-handshake")
+        assert len(Wire(platform).receive(Client().hello())[0]) == 1
+
+
+@ENGINES
+def test_the_platform_may_have_another_key(how):
+    with Platform(**how) as platform:
+        platform.aep.fault("wrong-psk", platform.device, strikes=1)
+        with pytest.raises(Exception):  # noqa: B017 - an alert comes where a Finished is looked for
+            platform.connected()
+        assert not [event for event in platform.events.of("dtls") if "how" in event.data]
+        platform.connected(seed=8)
+
+
+def test_the_keys_may_be_met_by_silence():
+    with Platform() as platform:
+        platform.aep.fault("silent-keys", platform.device)
+        with pytest.raises(ValueError, match="unpack"):  # nothing came
+            platform.connected()
+        assert platform.sessions() == 0
+
+
+def test_the_servers_finished_may_be_lost_once():
+    with Platform(resumes=True) as platform:
+        platform.aep.fault("lost-finished", platform.device, strikes=1)
+        wire, client = Wire(platform), Client(PSK.encode(), IMEI.encode())
+        with pytest.raises(ValueError, match="unpack"):
+            client.connect(wire)
+        assert platform.sessions() == 1
+
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_given_as_text_or_in_hex_or_drawn():
+    with Platform() as platform:
+        aep, product = platform.aep, platform.aep.device(platform.device).product
+        assert aep.device(platform.device).psk == PSK.encode().hex()
+        in_hex = aep.create_device(product, name="hex", imei=OTHER, psk_hex="0A0b")
+        assert aep.device(in_hex).psk == "0a0b"
+        drawn = aep.device(aep.create_device(product, name="drawn", imei="868543060000001"))
+        text = bytes.fromhex(drawn.psk).decode()
+        assert len(text) == 16 and text.isalnum() and Draws(1).psk() == text
+        for wrong in ({"psk": "a", "psk_hex": "00"}, {"psk_hex": "0"}, {"psk_hex": "zz"}, {"psk": "x" * 65}):
+            with pytest.raises(AepError, match="PSK"):
+                aep.create_device(product, name="wrong", imei="868543060000002", **wrong)
+
+
+def test_a_plain_product_takes_no_key():
+    with Platform(encryption="plain", psk="") as platform:
+        product = platform.aep.device(platform.device).product
+        with pytest.raises(AepError, match="encryption dtls"):
+            platform.aep.create_device(product, name="x", imei=OTHER, psk=PSK)
+        with pytest.raises(AepError, match="encryption"):
+            platform.aep.create_product("x", encryption="sm4")
+
+
+def test_a_device_that_is_created_anew_has_its_key():
+    with Platform() as platform:
+        again = platform.aep.recreate(platform.device)
+        assert platform.aep.device(again).psk == PSK.encode().hex()
+
+
+def test_a_file_of_a_version_before_dtls_still_opens(tmp_path):
+    path = tmp_path / "old.db"
+    old = SCHEMA.replace(",\n    encryption TEXT NOT NULL DEFAULT 'plain'", "").replace(
+        ",\n    psk TEXT NOT NULL DEFAULT ''", "")
+    db = sqlite3.connect(path)
+    db.executescript(old)
+    db.execute("INSERT INTO products VALUES (1, 'old', 'lwm2m', 'imei', 'PSM', 1, 1, 0.0)")
+    db.execute("INSERT INTO devices VALUES ('d', 1, 'n', ?, '', ?, 'registered', 0.0, NULL)", (IMEI, IMEI))
+    db.commit()
+    db.close()
+    store = Store(str(path))
+    assert store.product(1).encryption == "plain" and store.device("d").psk == ""
+    store.close()
+
+
+def test_without_mbed_tls_our_own_server_speaks(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "tools.ctwing.dtls_mbedtls", None)
+    monkeypatch.delattr("tools.ctwing.dtls_mbedtls", raising=False)
+    with Platform() as platform:
+        assert isinstance(platform.aep.dtls.engine, dtls_own.Engine)
+        wire, client = platform.connected(cid=None)
+        assert asked(wire, client, register()) == "2.01"

@@ -1,8 +1,6 @@
 """The database: what is written stands at once and is read back as it was."""
 
-import contextlib
 import dataclasses
-import sqlite3
 
 import pytest
 
@@ -62,23 +60,6 @@ def test_a_file_is_read_by_whoever_opens_it_next(tmp_path):
     assert second.products() == [PRODUCT]
     first.close()
     second.close()
-
-
-def test_a_file_of_an_earlier_version_is_plain_and_has_no_keys(store, tmp_path):
-    path = str(tmp_path / "aep.db")
-    with contextlib.closing(sqlite3.connect(path)) as old:
-        for table, lacks, row in (("products", "encryption", PRODUCT), ("devices", "psk", DEVICE)):
-            columns = [column for column in vars(row) if column not in (lacks, "online")]
-            kinds = {name: kind for _, name, kind, *_ in store._db.execute(f"PRAGMA table_info({table})")}
-            old.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {kinds[name]}' for name in columns)})")
-            old.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})",
-                        [getattr(row, column) for column in columns])
-        old.commit()
-    for _ in range(2):
-        opened = Store(path)
-        assert opened.products() == [PRODUCT] and opened.devices() == [DEVICE]
-        assert (opened.products()[0].encryption, opened.devices()[0].psk) == ("plain", "")
-        opened.close()
 
 
 def test_an_imei_is_in_use_once(store):

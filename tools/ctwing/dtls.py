@@ -70,13 +70,15 @@ class Keys(Mapping[str, bytes]):
 @dataclass(eq=False)
 class Peer:
     """Who is at an address. `number` is that of the session, 0 while it shakes hands; `identity` the one it gave last,
-    right or wrong; `datagrams` and `size` (bytes) are of the handshake, both ways."""
+    right or wrong; `hello` is what its handshake began with; `datagrams` and `size` (bytes) are of the handshake, both
+    ways."""
 
     session: Session
     address: Source
     began: float
     number: int = 0
     identity: str = ""
+    hello: bytes = b""
     datagrams: int = 0
     size: int = 0
 
@@ -91,13 +93,17 @@ class Peer:
 
 
 class DtlsFront(asyncio.DatagramProtocol):
-    """In front of `inner`, which sends through `sendto`. Nothing that a peer sends raises."""
+    """In front of `inner`, which sends through `sendto`. Nothing that a peer sends raises.
+
+    Who shakes hands anew where a session was heard gets a peer of his own, and the session ends when he is through (RFC
+    6347 §4.2.8 asks for less: a cookie)."""
 
     def __init__(self, engine: Engine, keys: Keys, inner: Lwm2mFront, events: Events, store: Store) -> None:
         self.engine, self.keys, self.inner, self.events, self.store = engine, keys, inner, events, store
         self.loop, self.faults = inner.loop, inner.faults
         self._owned: OrderedDict[int, Peer] = OrderedDict()  # by id() of the session, the one unheard longest first
-        self._peers: dict[Source, Peer] = {}  # by address: who was last heard there
+        self._peers: dict[Source, Peer] = {}  # by address: whose session was last heard there
+        self._coming: OrderedDict[Source, Peer] = OrderedDict()  # by address: who shakes hands there, oldest first
         self._numbered: dict[int, Peer] = {}  # those with a session, by its number
         self._greeted: OrderedDict[Source, Peer] = OrderedDict()  # for what was counted before the cookie came back
         self._number = 0
@@ -115,7 +121,7 @@ class DtlsFront(asyncio.DatagramProtocol):
         hello = client_hello(data)
         if not data or (hello and self.faults.take("silent-handshake", "")):
             return
-        peer = self._peer(data, source) or (self._new(source) if hello else None)
+        peer = self._peer(data, source, hello)
         if peer is None:
             self._unknown(data, source)
             return
@@ -127,6 +133,7 @@ class DtlsFront(asyncio.DatagramProtocol):
         self._note([data], plain)
         if not self._lost(peer):
             self._send(out, source)
+        peer.hello = hello or peer.hello
         self._settle(peer, source)
         for datagram in plain:
             if peer.number:
@@ -142,11 +149,12 @@ class DtlsFront(asyncio.DatagramProtocol):
         return address[3] in self._numbered
 
     def sendto(self, data: bytes, address: Address) -> None:
-        """Sends through the session of this address, to wherever it was last heard."""
-        peer = self._numbered[address[3]]
-        out = peer.session.send(data)
-        self._note(out, [data])
-        self._send(out, peer.address)
+        """Sends through the session of this address, if it lives, to wherever it was last heard."""
+        peer = self._numbered.get(address[3])
+        if peer is not None:
+            out = peer.session.send(data)
+            self._note(out, [data])
+            self._send(out, peer.address)
 
     def identity(self, address: Address) -> str:
         """Who is at this address, "" where there is no session."""
@@ -157,7 +165,7 @@ class DtlsFront(asyncio.DatagramProtocol):
 
     def restart(self) -> None:
         """Forgets every session without a word."""
-        for peer in list(self._owned.values()):
+        for peer in [*self._owned.values(), *self._coming.values()]:
             self._drop(peer)
 
     def close(self) -> None:
@@ -169,7 +177,8 @@ class DtlsFront(asyncio.DatagramProtocol):
 
     def forget(self, device: Device, *, say: bool) -> None:
         """Ends the sessions of a device, with a word or without one."""
-        for peer in [one for one in self._owned.values() if one.identity == device.imei]:
+        known = [*self._owned.values(), *self._coming.values()]
+        for peer in [one for one in known if one.identity == device.imei]:
             out = peer.session.close()
             if say:
                 self._send(out, peer.address)
@@ -177,23 +186,18 @@ class DtlsFront(asyncio.DatagramProtocol):
 
     # who it is
 
-    def _peer(self, data: bytes, source: Source) -> Peer | None:
-        """Whose datagram it is, by connection id or by address; whoever shakes hands where one with an id was heard is
-        somebody new: that one may be elsewhere by now."""
+    def _peer(self, data: bytes, source: Source, hello: bytes) -> Peer | None:
+        """Whose datagram it is, by connection id or by address."""
         owner = self.engine.owner(data)
         if owner is not None:
             return self._owned.get(id(owner))
-        peer = self._peers.get(source)
-        return None if peer is not None and client_hello(data) and peer.session.connection_id and peer.number else peer
+        here, coming = self._peers.get(source), self._coming.get(source)
+        if hello:
+            late = here is not None and here.hello == hello  # what its session began with comes again
+            return None if late else coming or self._new(source)
+        return coming if coming is not None and (here is None or data[0] in COUNTED) else here
 
     def _new(self, source: Source) -> Peer:
-        """Somebody new; makes room first."""
-        under_way = [peer for peer in self._owned.values() if not peer.number]
-        late = [peer for peer in under_way if peer.began + HALF_OPEN_S <= self.loop.time()]
-        for peer in late or under_way[: 1 - HALF_OPEN]:
-            self._drop(peer)
-        while len(self._owned) >= PEERS:
-            self._drop(next(iter(self._owned.values())))
         peer = Peer(self.engine.session(source), source, self.loop.time())
         greeted = self._greeted.pop(source, peer)
         peer.datagrams, peer.size = greeted.datagrams, greeted.size
@@ -217,41 +221,54 @@ class DtlsFront(asyncio.DatagramProtocol):
         return bool(peer.session.established and self.faults.take("lost-finished", device.id))
 
     def _settle(self, peer: Peer, source: Source) -> None:
-        """After a datagram: a session has begun, moved or ended."""
-        session, had = peer.session, peer.number
-        if had and not session.established:
-            self._ended(peer)
-        if not session.begun:
-            if session.ended and not had:
-                self._tell(peer, f"the handshake has ended: {in_words(session.ended)}", reason=session.ended)
+        """After a datagram: a handshake goes on or is over, a session has moved or ended."""
+        session = peer.session
+        if not session.begun or (peer.number and not session.established):
+            if session.ended:
+                what = "session" if peer.number else "handshake"
+                self._tell(peer, f"the {what} has ended: {in_words(session.ended)}", reason=session.ended)
             self._drop(peer)
             self._greeted[source] = peer
             while len(self._greeted) > HALF_OPEN:
                 self._greeted.popitem(last=False)
-            return
-        if peer.number and session.fresh and source != peer.address:
-            self._move(peer, source)
-        self._place(peer)
-        if session.established and not peer.number:
+        elif peer.number:
+            if session.fresh and source != peer.address:
+                self._move(peer, source)
+            self._place(peer)
+        elif session.established:
             self._established(peer)
+        elif self._coming.get(source) is not peer:
+            self._make_room()
+            self._coming[source] = peer
+
+    def _make_room(self) -> None:
+        """For another handshake; who has to go is told nothing."""
+        late = [peer for peer in self._coming.values() if peer.began + HALF_OPEN_S <= self.loop.time()]
+        for peer in late or [*self._coming.values()][: 1 - HALF_OPEN]:
+            self._drop(peer)
 
     def _place(self, peer: Peer) -> None:
-        """It is at its address; whoever was there before is found by a connection id, or not at all."""
+        """It is at its address; whose session was there before is found by a connection id, or not at all."""
         former = self._peers.get(peer.address, peer)
         if former is not peer and not former.session.connection_id:
+            self._tell(former, "the session has ended: another is there now", reason="replaced")
             self._drop(former)
         self._owned[id(peer.session)] = self._peers[peer.address] = peer
         self._owned.move_to_end(id(peer.session))
 
     def _established(self, peer: Peer) -> None:
         session = peer.session
+        self._coming.pop(peer.address, None)
+        while len(self._owned) >= PEERS:
+            self._drop(next(iter(self._owned.values())))
+        self._place(peer)
         self._number += 1
         peer.number = self._number
         self._numbered[peer.number] = peer
         how = "resumed" if session.resumed else "new"
         cid = f", connection id of {len(session.connection_id)} bytes" if session.connection_id else ""
-        self._tell(peer, f"{how} session, {session.suite}, handshake of {peer.datagrams} datagrams, {peer.size} "
-                   f"bytes{cid}", how=how, suite=session.suite, datagrams=peer.datagrams, bytes=peer.size)
+        self._tell(peer, f"{how} session, handshake of {peer.datagrams} datagrams, {peer.size} bytes, "
+                   f"{session.suite}{cid}", how=how, suite=session.suite, datagrams=peer.datagrams, bytes=peer.size)
         peer.datagrams = peer.size = 0
 
     def _move(self, peer: Peer, source: Source) -> None:
@@ -261,20 +278,14 @@ class DtlsFront(asyncio.DatagramProtocol):
         peer.address = peer.session.address = source
         self._tell(peer, "the session goes on from there")
 
-    def _ended(self, peer: Peer) -> None:
-        """The session is over; the peer may have begun another handshake."""
-        why = peer.session.ended or "a new handshake"
-        self._tell(peer, f"the session has ended: {in_words(why)}", reason=why)
-        del self._numbered[peer.number]
-        peer.number, peer.began = 0, self.loop.time()
-
     def _drop(self, peer: Peer) -> None:
         """Without a word, also for the engine."""
-        if self._owned.pop(id(peer.session), None) is not None:
-            peer.session.close()
+        peer.session.close()
+        self._owned.pop(id(peer.session), None)
         self._numbered.pop(peer.number, None)
-        if self._peers.get(peer.address) is peer:
-            del self._peers[peer.address]
+        for places in (self._peers, self._coming):
+            if places.get(peer.address) is peer:
+                del places[peer.address]
 
     def _tell(self, peer: Peer, text: str, **data: object) -> None:
         device, who = self._device(peer.identity), peer.identity or "a peer"

@@ -79,6 +79,16 @@ def client_hello(datagram: bytes) -> bytes:
     return datagram[HEADER:] if datagram[HEADER] == CLIENT_HELLO else b""
 
 
+def records(datagram: bytes) -> list[bytes]:
+    """Its whole records without connection ids, from the first on."""
+    found, end = [], 0
+    while len(datagram) - end >= HEADER:
+        start, end = end, end + HEADER + int.from_bytes(datagram[end + 11 : end + HEADER], "big")
+        if end <= len(datagram):
+            found.append(datagram[start:end])
+    return found
+
+
 def plain_alert(code: int) -> bytes:
     """A fatal alert in a record of epoch 0."""
     return bytes([ALERT, 0xFE, 0xFD]) + bytes(8) + bytes([0, 2, FATAL, code])

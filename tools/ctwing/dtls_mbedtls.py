@@ -11,12 +11,13 @@ from typing import Any
 from mbedtls import tls
 from mbedtls.exceptions import TLSError
 
-from tools.ctwing.dtls_engine import ALERT, HEADER, client_hello
+from tools.ctwing.dtls_engine import ALERT, HEADER, client_hello, records
 
 SUITES = ("TLS-PSK-WITH-AES-128-CCM-8", "TLS-PSK-WITH-AES-128-CBC-SHA256")  # ctwing.md §2.7
 NEVER_S = 86_400.0  # longer than any wait for a client's next flight in real time
 DATAGRAM_LIMIT = 16_384  # bytes; the library's ring takes 32 K, a record 16 K
 PLAINTEXT_LIMIT = 16_384
+PROTECTED = b"\0\1"  # the epoch of what is under the session's keys
 CLOSE_NOTIFY, FATAL_ALERT = 0x7880, 0x7780  # MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY, …_FATAL_ALERT_MESSAGE
 OVER = "HANDSHAKE_OVER"
 
@@ -55,13 +56,13 @@ class Engine:
 
 
 class Session:
-    """One peer. A ClientHello on a living session gets its HelloVerifyRequest, and only one with the right cookie ends
-    the session and begins anew (RFC 6347 §4.2.8). The library could do that itself, but not say that it did."""
+    """One peer. A ClientHello begins a handshake, in a buffer of its own; once there is a session it has no effect, nor
+    has any other record that is not protected: the library would leave the session for many of them."""
 
     def __init__(self, engine: Engine, address: Hashable) -> None:
         self._engine, self.address = engine, address
         self._buffer: Any = None
-        self._hello = b""  # the message that began this session, to know its repeats
+        self._hello = b""  # the message that began this handshake, to know its repeats
         self.identity = self.ended = self.suite = ""
         self.established = self.fresh = False
 
@@ -78,20 +79,24 @@ class Session:
         return b""
 
     def receive(self, datagram: bytes) -> tuple[list[bytes], list[bytes]]:
-        """A datagram with a ClientHello may go on with the handshake, or begin another."""
         self.fresh = False
-        if not HEADER < len(datagram) <= DATAGRAM_LIMIT:
+        if len(datagram) > DATAGRAM_LIMIT:
             return [], []
+        if self.established:
+            datagram = b"".join(record for record in records(datagram) if record[3:5] == PROTECTED)
+            if datagram:
+                self._buffer.receive_from_network(datagram)
+            return self._read([])
         hello = client_hello(datagram)
         if hello and hello != self._hello:
-            return self._begin(datagram, hello), []
-        if self._buffer is None or (hello and self.established):  # a late repeat must not begin anew
+            self._end("")
+            self._buffer, self._hello = self._engine.context.wrap_buffers(), hello
+            self._buffer.setcookieparam(repr(self.address).encode())
+        if self._buffer is None:
             return [], []
         self._buffer.receive_from_network(datagram)
-        out: list[bytes] = []
-        if not self.established:
-            out += self._shake_hands()
-        return (out, []) if not self.established else self._read(out)
+        out = self._shake_hands()
+        return self._read(out) if self.established else (out, [])
 
     def send(self, plaintext: bytes) -> list[bytes]:
         if not self.established:
@@ -110,20 +115,6 @@ class Session:
     def _end(self, why: str) -> None:
         self._buffer, self._hello, self.identity, self.suite, self.established = None, b"", "", "", False
         self.ended = why
-
-    def _begin(self, datagram: bytes, hello: bytes) -> list[bytes]:
-        """A handshake from its first message, in a buffer of its own until the cookie was right."""
-        other = Session(self._engine, self.address)
-        other._buffer, other._hello = self._engine.context.wrap_buffers(), hello
-        other._buffer.setcookieparam(repr(self.address).encode())
-        other._buffer.receive_from_network(datagram)
-        out = other._shake_hands()
-        if other.begun:
-            self._end("")
-            self._buffer, self._hello = other._buffer, hello
-        elif not self.begun:
-            self.ended = other.ended
-        return out
 
     def _shake_hands(self) -> list[bytes]:
         """As far as what has come allows. Each step's output is one datagram: the library flushes once in a step."""
