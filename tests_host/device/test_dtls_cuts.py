@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from tests_host.device.cutting import CUT, LOST, PROGRAM, Scene, play, points
+from tests_host.device.cutting import HOWS, Scene, play, points
 from tests_host.device.test_power_cut_more import both, switch, valve, woken
 from tests_host.device.world import World
 from tools.ctwing.dtls_own import Options
@@ -104,14 +104,10 @@ SCENES = {
     "resumed": keyed(Scene(woken_twice, both(valve), world={"dtls": KEEPING}, wakes=2, follow=2)),
     "forgotten": keyed(Scene(woken, both(valve, switch("forget-dtls")), world={"dtls": BY_ID}, wakes=2, follow=2)),
 }
-PLACES = {PROGRAM: 9, CUT: 7, LOST: 5}
-"""Of each stretch, evenly spread; all of them were walked when this was written."""
 
 
-def sweep(scene, how, places):
-    count = points(scene)[how]
-    step = -(-count // places)
-    for n in range(1 + count % step, count + 1, step):
+def sweep(scene, how):
+    for n in range(1, points(scene)[how] + 1):
         with World(scene.config, scene.app, **scene.world) as world:
             try:
                 play(world, scene, how, n)
@@ -119,10 +115,10 @@ def sweep(scene, how, places):
                 raise AssertionError(f"{how} {n}: {error}") from error
 
 
-@pytest.mark.parametrize("how", PLACES)
+@pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("name", SCENES)
-def test_no_record_number_is_used_twice_wherever_the_stretch_is_cut(name, how):
-    sweep(SCENES[name], how, PLACES[how])
+def test_no_record_number_is_used_twice_cut_at_every_flash_program_and_every_datagram(name, how):
+    sweep(SCENES[name], how)
 
 
 def test_cuts_in_a_row_at_every_moment_of_a_kept_session():
