@@ -184,6 +184,19 @@ def test_a_client_that_restarts_at_its_address_begins_anew_only_with_a_right_coo
     world.run(work)
 
 
+def test_a_forged_client_hello_does_not_end_a_handshake_under_way(world, platform):
+    meter, forger = platform.secured(), platform.secured(seed=2)
+    receive = meter.receive
+
+    def disturbed(datagram):
+        forger.receive(forger.client.hello())
+        return receive(datagram)
+
+    meter.receive = disturbed
+    meter.connect()
+    assert len(platform.handshakes()) == 1
+
+
 def test_the_beginning_of_a_session_that_comes_again_late_changes_nothing(world, platform):
     async def work():
         meter = platform.secured()

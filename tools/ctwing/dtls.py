@@ -194,7 +194,8 @@ class DtlsFront(asyncio.DatagramProtocol):
         here, coming = self._peers.get(source), self._coming.get(source)
         if hello:
             late = here is not None and here.hello == hello  # what its session began with comes again
-            return None if late else coming or self._new(source)
+            again = coming is not None and coming.hello == hello
+            return None if late else coming if again else self._new(source)
         return coming if coming is not None and (here is None or data[0] in COUNTED) else here
 
     def _new(self, source: Source) -> Peer:
@@ -238,6 +239,8 @@ class DtlsFront(asyncio.DatagramProtocol):
         elif session.established:
             self._established(peer)
         elif self._coming.get(source) is not peer:
+            if source in self._coming:
+                self._drop(self._coming[source])
             self._make_room()
             self._coming[source] = peer
 
