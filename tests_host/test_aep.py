@@ -13,12 +13,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests_host.conftest import judge
 from tests_host.ctwing.raw_device import IMEI, answer, notification, register, token_of
 from tools.aep import UnixLoop
 from tools.scenario import ROOT
 
 COMMAND = [sys.executable, "-m", "tools", "aep"]
-FREE = ["--port", "0", "--http", "0"]
+FREE = ["--port", "0", "--dtls-port", "0", "--http", "0"]
 
 
 @contextmanager
@@ -83,6 +84,18 @@ def test_a_device_reports_and_its_uplink_is_on_the_page_and_in_the_file(tmp_path
         assert json.loads(get(f"{url}api/devices/{known['id']}/uplinks"))[0]["text"] == "hello"
 
 
+def test_a_device_with_a_key_is_shown_with_it_and_registers_on_the_second_port():
+    client = judge("libcoap-openssl")
+    with running("--device", IMEI, "--encryption", "dtls", "--endpoint-format", "urn:imei") as (_, _, url, printed):
+        port = re.search(r"coaps://127\.0\.0\.1:(\d+)", printed)[1]
+        psk = re.search(r"registers as urn:imei:\d+, PSK ([A-Za-z0-9]{16})\n", printed)[1]
+        path = f"coaps://127.0.0.1:{port}/rd?lwm2m=1.0&ep=urn:imei:{IMEI}&b=U&lt=300"
+        subprocess.run([client, "-B", "8", "-m", "post", "-k", psk, "-u", IMEI, path], check=True, timeout=30)
+        known = json.loads(get(url + "api/devices"))[0]
+        assert (known["online"], known["psk"], known["psk_hex"]) == (True, psk, psk.encode().hex())
+        assert known["registration"]["address"].endswith(" by DTLS")
+
+
 def run(*arguments):
     return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60,
                           env={"COLUMNS": "200"})
@@ -93,7 +106,9 @@ def test_it_ends_by_itself_when_told_and_says_what_is_missing():
     assert done.returncode == 0 and "add one on the page" in done.stdout
 
 
-@pytest.mark.parametrize(("kind", "option"), [(socket.SOCK_DGRAM, "--port"), (socket.SOCK_STREAM, "--http")])
+@pytest.mark.parametrize(("kind", "option"), [
+    (socket.SOCK_DGRAM, "--port"), (socket.SOCK_DGRAM, "--dtls-port"), (socket.SOCK_STREAM, "--http"),
+])
 def test_a_port_that_is_taken_is_named(kind, option):
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
@@ -106,7 +121,8 @@ def test_a_port_that_is_taken_is_named(kind, option):
 
 
 @pytest.mark.parametrize(("arguments", "text"), [
-    (["--device", "123"], "IMEI '123'"), (["--device", IMEI, "--endpoint-format", "urn:imei-imsi"], "IMSI"),
+    (["--device", "123"], "IMEI '123'"), (["--device", IMEI, "--psk", "TYvoiTk34D3NZ6GN"], "needs a product"),
+    (["--device", IMEI, "--endpoint-format", "urn:imei-imsi"], "IMSI"),
     (["--db", "/"], "cannot be used"), (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
 ])
 def test_what_cannot_be_is_refused_with_a_hint(arguments, text):

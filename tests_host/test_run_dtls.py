@@ -1,14 +1,17 @@
 """The main job under DTLS (`python -m tools run --protocol lwm2m-dtls`), in both engines, with and without ids."""
 
 import json
+import subprocess
 from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
+from tests_host.conftest import judge
 from tools import figures
 from tools.__main__ import cli
 from tools.checker import check
+from tools.ctwing.trace import write_raw_pcap
 from tools.scenario import PSK, Plan, play, quicker
 from tools.world.network import Datagram
 
@@ -107,3 +110,13 @@ def test_a_tree_that_was_built_without_dtls_says_so():
     run = play(quicker(Plan(family="EC200U", wakes=2, config={"security": "psk", "psk": PSK})))
     error = figures.result(run)["error"]
     assert error["code"] == 1 and "built without DTLS" in error["hint"] and run.module.boots <= 2
+
+def test_a_run_under_dtls_is_opened_by_tshark_with_the_key(tmp_path):
+    done = play(quicker(replace(PLANS["plain"], wakes=2)))
+    write_raw_pcap(tmp_path / "raw.pcap", done.network.trace)
+    command = [judge("tshark"), "-r", str(tmp_path / "raw.pcap"), "-o", f"dtls.psk:{PSK.encode().hex()}", "-T",
+               "fields", "-E", "separator=|", "-e", "coap.code", "-e", "_ws.malformed"]
+    told = [line.split("|") for line in subprocess.run(command, capture_output=True, text=True, check=True
+                                                       ).stdout.splitlines()]
+    assert len(told) == len(done.network.trace) and not any(malformed for _, malformed in told)
+    assert all(code for datagram, (code, _) in zip(done.network.trace, told, strict=True) if done.opened(datagram))

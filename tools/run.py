@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tools import figures
 from tools.checker import check
-from tools.ctwing.trace import write_pcap
+from tools.ctwing.trace import write_pcap, write_raw_pcap
 from tools.faults import BY_NAME, TABLE, listing
 from tools.faults.player import RANDOM, Chance, One, outcome, plan_of
 from tools.module.module import ENGINES
@@ -47,6 +47,8 @@ def run(
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Show the table of faults and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")] = False,
     pcap: Annotated[Path | None, typer.Option(help="Write the platform's trace here, for Wireshark.")] = None,
+    raw_pcap: Annotated[Path | None, typer.Option(help="Write every datagram as it was on the wire here: for Wireshark "
+                                                  "with the PSK.")] = None,
     flash: Annotated[Path | None, typer.Option(help="Leave the module's flash here, for `tools logs`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show AT commands and sensors too.")] = False,
 ) -> None:
@@ -58,7 +60,7 @@ def run(
     if list_faults:
         listing.show(out, as_json)
         return
-    for path, option in ((pcap, "--pcap"), (flash, "--flash")):
+    for path, option in ((pcap, "--pcap"), (raw_pcap, "--raw-pcap"), (flash, "--flash")):
         if path is not None:
             _writable(path, option)
     plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
@@ -82,6 +84,9 @@ def run(
     if pcap is not None:
         count = write_pcap(pcap, done.aep.trace())
         out.print(f"{count} datagrams written to {pcap}")
+    if raw_pcap is not None:
+        count = write_raw_pcap(raw_pcap, done.network.trace)
+        out.print(f"{count} datagrams written to {raw_pcap}")
     if flash is not None:
         flash.write_bytes(done.module.flash.image)
         out.print(f"the module's flash written to {flash}")

@@ -38,6 +38,8 @@ LINES: dict[str, Callable[[Event], str]] = {
     "lost": lambda e: f"datagram lost on the way {e.text}, {e.data['bytes']} bytes",
     "dropped": lambda e: f"datagram dropped: {e.text}",
     "dtls": lambda e: "DTLS: " + e.text,
+    "dtls-engine": lambda e: "DTLS: " + e.text,
+    "dtls-refused": lambda e: "DTLS refused: " + e.text,
     "register": lambda e: "← Register {endpoint}, lifetime {lifetime} s, binding {binding}".format(**e.data),
     "rejected": lambda e: "← rejected: " + e.text,
     "observe": lambda e: "→ " + e.text,
@@ -90,7 +92,8 @@ class Timeline:
 
 
 def _bad(event: Event) -> bool:
-    return event.kind in ("crash", "fault", "rejected", "command-failed", "command-expired", "observe-failed") or (
+    return event.kind in ("crash", "fault", "rejected", "command-failed", "command-expired", "observe-failed",
+                          "dtls-refused") or (
         event.kind == "log" and event.text.startswith(("ERROR", "CRITICAL")))
 
 

@@ -48,6 +48,7 @@ def test_creating_an_imei_again_takes_it_from_its_former_product(world):
 @pytest.mark.parametrize(("settings", "text"), [
     ({"protocol": "smoke"}, "protocol"), ({"endpoint_format": "mac"}, "endpoint format"),
     ({"power_mode": "psm"}, "PSM, DRX, eDRX"), ({"name": " "}, "name"),
+    ({"encryption": "tls"}, "encryption"),
 ])
 def test_a_bad_product_is_refused(aep, settings, text):
     with pytest.raises(AepError, match=text):
@@ -63,6 +64,36 @@ def test_a_bad_device_is_refused(aep, settings, text):
     product = settings.pop("product", aep.create_product("meter", endpoint_format="urn:imei-imsi"))
     with pytest.raises(AepError, match=text):
         aep.create_device(product, **{"name": "m", "imei": IMEI, **settings})
+    assert aep.devices() == []
+
+
+@pytest.mark.parametrize(("given", "key"), [
+    ({"psk": "TYvoiTk34D3NZ6GN"}, b"TYvoiTk34D3NZ6GN"),  # the guide's, §4.1.3.2
+    ({"psk_hex": "5459766f69546b333444334e5a36474e"}, b"TYvoiTk34D3NZ6GN"),
+    ({"psk_hex": "00FF"}, b"\x00\xff"), ({"psk": "0123456789abcdef"}, b"0123456789abcdef"),
+])
+def test_a_key_is_given_as_text_or_in_hex_and_kept_when_the_device_is_added_again(aep, given, key):
+    device = aep.create_device(aep.create_product("meter", encryption="dtls"), name="m", imei=IMEI, **given)
+    for identity in (device, aep.recreate(device)):
+        assert bytes.fromhex(aep.device(identity).psk) == key
+
+
+def test_a_key_is_drawn_where_none_is_given_and_a_plain_device_has_none(aep):
+    product = aep.create_product("meter", encryption="dtls")
+    keys = [aep.device(aep.create_device(product, name="m", imei=f"86854306097433{n}")).psk for n in (1, 2)]
+    assert keys[0] != keys[1] and all(bytes.fromhex(key).isalnum() and len(key) == 32 for key in keys)
+    assert aep.device(aep.create_device(aep.create_product("meter"), name="m", imei=IMEI)).psk == ""
+
+
+@pytest.mark.parametrize(("encryption", "given", "text"), [
+    ("plain", {"psk": "TYvoiTk34D3NZ6GN"}, "encryption dtls"), ("dtls", {"psk_hex": "abc"}, "even"),
+    ("dtls", {"psk_hex": "zz"}, "hex digits"), ("dtls", {"psk": "x" * 65}, "64"), ("dtls", {"psk": "水" * 22}, "64"),
+    ("dtls", {"psk": "a", "psk_hex": "61"}, "both"), ("dtls", {"psk": b"a"}, "text"),
+])
+def test_a_bad_key_is_refused(aep, encryption, given, text):
+    product = aep.create_product("meter", encryption=encryption)
+    with pytest.raises(AepError, match=text):
+        aep.create_device(product, name="m", imei=IMEI, **given)
     assert aep.devices() == []
 
 

@@ -77,6 +77,24 @@ def test_a_device_is_created_and_shown_with_its_states():
     run(work)
 
 
+@pytest.mark.parametrize(("given", "text", "digits"), [
+    ({"psk": "TYvoiTk34D3NZ6GN"}, "TYvoiTk34D3NZ6GN", "5459766f69546b333444334e5a36474e"),
+    ({"psk_hex": "00ff"}, "", "00ff"),
+])
+def test_a_device_of_a_dtls_product_shows_its_key(given, text, digits):
+    async def work(console):
+        product = (await console.post("products", {"name": "water", "encryption": "dtls"}))["id"]
+        body = {"product": product, "name": "m", "imei": "868543060974335", **given}
+        found = await console.get("devices/" + (await console.post("devices", body))["id"])
+        assert (found["encryption"], found["psk"], found["psk_hex"]) == ("dtls", text, digits)
+        plain = await console.get("devices/" + console.device)
+        assert (plain["encryption"], plain["psk"], plain["psk_hex"]) == ("plain", "", "")
+        assert (await console.get("choices"))["encryptions"] == ["plain", "dtls"]
+        assert "PSK" in (await console.post("devices", {**body, "psk": "x", "psk_hex": "61"}, 400))["error"]
+
+    run(work)
+
+
 def test_a_device_on_line_shows_its_address_and_what_is_left_of_its_lifetime():
     async def work(console):
         wire, _ = await console.wire()

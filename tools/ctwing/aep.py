@@ -62,9 +62,11 @@ class Aep:
         self.store = store if store is not None else Store()
         self.draws = Draws(seed)
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
-        keys = Keys(self.store, self.front.faults)
-        engine = engine_named("own" if connection_id or resumes else "mbedtls", keys, seed, connection_id)
-        self.dtls = DtlsFront(engine, self.front, events, self.store)
+        keys = Keys(self.store, self.front.faults, events)
+        wanted = "own" if connection_id or resumes else "mbedtls"
+        found, engine = engine_named(wanted, keys, seed, connection_id)
+        self._stands_in = found != wanted
+        self.dtls = DtlsFront(engine, keys, self.front, events, self.store)
         self.store.forget_sessions(loop.time(), "platform started")
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         for command in self.store.commands(status=db.SAVED):
@@ -301,6 +303,8 @@ class Aep:
 
     async def start_dtls(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Opens the DTLS front; returns the address it listens on."""
+        if self._stands_in:
+            self.events.emit("aep", "dtls-engine", "by our own server: python-mbedtls is not there for this Python")
         transport, _ = await self.loop.create_datagram_endpoint(lambda: self.dtls, local_addr=(host, port))
         name = transport.get_extra_info("sockname")
         return name[0], name[1]

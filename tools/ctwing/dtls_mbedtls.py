@@ -1,42 +1,32 @@
-"""Mbed TLS as the DTLS front's engine: python-mbedtls's buffer API, one buffer per peer (no connection ids, no
-resumption).
+"""DTLS of the platform by Mbed TLS 2.28 (python-mbedtls): a server that nobody here wrote. Its Python has no API
+for connection ids, and nothing is resumed.
 
-Its retransmission timer runs in real time and is never asked: the server repeats a flight when the client does.
+Its own timers run in real time, the platform's clock may be the world's; they are set so long that they never strike:
+a flight is sent again when the client sends its own again. Cookies live for 60 s of real time.
 """
 
-import contextlib
 from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
 
 from mbedtls import tls
 from mbedtls.exceptions import TLSError
 
-from tools.ctwing import dtls_own_messages as h
-from tools.ctwing.dtls_own_records import split
+from tools.ctwing.dtls_engine import ALERT, HEADER, client_hello, records
 
-SUITES = ("TLS-PSK-WITH-AES-128-CCM-8", "TLS-PSK-WITH-AES-128-CBC-SHA256")
-CLOSED, FATAL, RECONNECT = "0x7880", "0x7780", "0x6780"
-"""Codes of close_notify, a fatal alert, and a client that begins anew, as the library's errors begin (ssl.h)."""
-
-STEPS = 40  # of the handshake for one datagram; it takes about ten
-TAKE = 1 << 14  # bytes of the outgoing buffer at a time
-
-
-def _is_hello(datagram: bytes) -> bool:
-    """Whether it is a whole ClientHello, and nothing else."""
-    try:
-        (record,) = split(datagram, 0)
-        (fragment,) = h.fragments(record.body)
-        return fragment.kind == h.CLIENT_HELLO and bool(h.ClientHello.decode(fragment.body))
-    except ValueError:  # of which Malformed is one
-        return False
+SUITES = ("TLS-PSK-WITH-AES-128-CCM-8", "TLS-PSK-WITH-AES-128-CBC-SHA256")  # ctwing.md §2.7
+NEVER_S = 86_400.0  # longer than any wait for a client's next flight in real time
+DATAGRAM_LIMIT = 16_384  # bytes; the library's ring takes 32 K, a record 16 K
+PLAINTEXT_LIMIT = 16_384
+PROTECTED = b"\0\1"  # the epoch of what is under the session's keys
+CLOSE_NOTIFY, FATAL_ALERT = 0x7880, 0x7780  # MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY, …_FATAL_ALERT_MESSAGE
+OVER = "HANDSHAKE_OVER"
 
 
-class _Asked(Mapping[str, bytes]):
-    """The keys as they are looked up: the only place where the library tells an identity."""
+class Asked(Mapping[str, bytes]):
+    """The keys of the platform, and which identity was asked for last: the library does not tell."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        self._keys = keys
-        self.last = ""
+        self._keys, self.last = keys, ""
 
     def __getitem__(self, identity: str) -> bytes:
         self.last = identity
@@ -53,41 +43,32 @@ class Engine:
     """See tools/ctwing/dtls_engine.py. One context for all: it has the secret of the cookies."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        self.keys = keys
-        self.asked = _Asked(keys)
+        self.keys, self.asked = keys, Asked(keys)
         self.context = tls.ServerContext(tls.DTLSConfiguration(
-            pre_shared_key_store=self.asked, ciphers=SUITES, validate_certificates=False,
-            lowest_supported_version=tls.DTLSVersion.DTLSv1_2,
-        ))
+            validate_certificates=False, ciphers=SUITES, lowest_supported_version=tls.DTLSVersion.DTLSv1_2,
+            pre_shared_key_store=self.asked, handshake_timeout_min=NEVER_S, handshake_timeout_max=NEVER_S))
 
     def session(self, address: Hashable) -> "Session":
         return Session(self, address)
 
-    def owner(self, datagram: bytes) -> "Session | None":
+    def owner(self, datagram: bytes) -> None:
         return None
 
 
 class Session:
-    """See tools/ctwing/dtls_engine.py."""
+    """One peer. A ClientHello begins a handshake, in a buffer of its own; once there is a session it has no effect, nor
+    has any other record that is not protected: the library would leave the session for many of them."""
 
     def __init__(self, engine: Engine, address: Hashable) -> None:
-        self._engine = engine
-        self._cookie = repr(address).encode()
-        self._buffer = self._new()
-        self._ended = False
-        self._hello = b""  # what the session began with, once it is established
-        self._first = b""
-        self._verified = False
-        self.identity = ""
-        self.fresh = False
-
-    @property
-    def established(self) -> bool:
-        return not self._ended and self._step() == "HANDSHAKE_OVER"
+        self._engine, self.address = engine, address
+        self._buffer: Any = None
+        self._hello = b""  # the message that began this handshake, to know its repeats
+        self.identity = self.ended = self.suite = ""
+        self.established = self.fresh = False
 
     @property
     def begun(self) -> bool:
-        return self._verified and not self._ended
+        return self._buffer is not None
 
     @property
     def resumed(self) -> bool:
@@ -98,90 +79,99 @@ class Session:
         return b""
 
     def receive(self, datagram: bytes) -> tuple[list[bytes], list[bytes]]:
-        out: list[bytes] = []
-        plain: list[bytes] = []
-        if self._ended or not datagram or datagram == self._hello:
-            return out, plain  # a ClientHello that comes once more would end the session: the library's port reuse
-        live = self.established
-        if live and datagram[3:5] != b"\0\1" and not _is_hello(datagram):
-            return out, plain  # the library would end the session
-        try:
-            self._buffer.receive_from_network(datagram)
-            if not live:
-                self._begin(datagram, out)
-            while self.established and (data := bytes(self._buffer.read(TAKE))):
-                plain.append(data)
-        except tls.WantReadError:
-            pass
-        except TLSError as error:
-            self._failed(str(error), live, datagram, out)
-        self._take(out)
-        return out, plain
+        self.fresh = False
+        if len(datagram) > DATAGRAM_LIMIT:
+            return [], []
+        if self.established:
+            datagram = b"".join(record for record in records(datagram) if record[3:5] == PROTECTED)
+            if datagram:
+                self._buffer.receive_from_network(datagram)
+            return self._read([])
+        hello = client_hello(datagram)
+        if hello and hello != self._hello:
+            self._end("")
+            self._buffer, self._hello = self._engine.context.wrap_buffers(), hello
+            self._buffer.setcookieparam(repr(self.address).encode())
+        if self._buffer is None:
+            return [], []
+        self._buffer.receive_from_network(datagram)
+        out = self._shake_hands()
+        return self._read(out) if self.established else (out, [])
 
     def send(self, plaintext: bytes) -> list[bytes]:
-        out: list[bytes] = []
-        if self.established:
-            self._buffer.write(plaintext)
-            self._take(out)
-        return out
+        if not self.established:
+            return []
+        self._buffer.write(plaintext)
+        return self._outgoing()
 
     def close(self) -> list[bytes]:
-        out: list[bytes] = []
+        out = []
         if self.established:
-            with contextlib.suppress(tls.WantWriteError):
-                self._buffer.shutdown()
-            self._take(out)
-        self._ended = True
+            self._buffer.shutdown()
+            out = self._outgoing()
+        self._end("closed")
         return out
 
-    def _begin(self, datagram: bytes, out: list[bytes]) -> None:
-        self._first = self._first or datagram
-        self._engine.asked.last = ""
-        try:
-            self._shake(out)
-        finally:
-            self.identity = self._engine.asked.last or self.identity
-            self._hello = self._first if self.established else b""
+    def _end(self, why: str) -> None:
+        self._buffer, self._hello, self.identity, self.suite, self.established = None, b"", "", "", False
+        self.ended = why
 
-    def _failed(self, error: str, live: bool, datagram: bytes, out: list[bytes]) -> None:
-        """The library's word for what came. Whatever else an established session cannot read has no effect."""
-        if live and RECONNECT in error:  # a ClientHello with a good cookie: a handshake begins (RFC 6347 §4.2.8)
-            self.identity, self._first = "", b""
-            with contextlib.suppress(tls.WantReadError):
-                self._begin(datagram, out)
-        elif not live:
-            self._ended = self.begun  # an alert has been written
-            if not self._verified:
-                self._buffer = self._new()
-        elif CLOSED in error or FATAL in error:
-            self._ended = True
-
-    def _step(self) -> str:
-        return tls.HandshakeStep(self._buffer._handshake_state).name
-
-    def _new(self) -> tls.TLSWrappedBuffer:
-        made = self._engine.context.wrap_buffers()
-        made.setcookieparam(self._cookie)
-        return made
-
-    def _shake(self, out: list[bytes]) -> None:
-        """The handshake as far as it comes."""
-        for _ in range(STEPS):
-            if self.established:
-                return
+    def _shake_hands(self) -> list[bytes]:
+        """As far as what has come allows. Each step's output is one datagram: the library flushes once in a step."""
+        out: list[bytes] = []
+        asked, buffer = self._engine.asked, self._buffer
+        asked.last = ""
+        while buffer._handshake_state.name != OVER:
             try:
-                self._buffer.do_handshake()
-                self._verified |= self._step() == "CLIENT_KEY_EXCHANGE"
+                buffer.do_handshake()
             except tls.WantWriteError:
-                self._take(out)
-            except tls.HelloVerifyRequest:  # what comes next is a handshake from its beginning
-                self._take(out)
-                self._buffer = self._new()
-                return
+                pass
+            except tls.WantReadError:
+                out += self._outgoing()
+                break
+            except tls.HelloVerifyRequest:
+                out += self._outgoing()
+                self._end("")
+                return out
+            except TLSError as error:
+                out += self._outgoing()
+                self._end(_why(error, out))
+                return out
+            out += self._outgoing()
+        self.identity = asked.last or self.identity
+        if buffer._handshake_state.name == OVER:
+            self.established, self.fresh = True, True
+            self.suite = buffer.cipher().replace("-", "_")  # as in the IANA registry
+        return out
 
-    def _take(self, out: list[bytes]) -> None:
-        """What was written is one datagram."""
-        data = bytes(self._buffer.peek_outgoing(TAKE))
-        if data:
-            self._buffer.consume_outgoing(len(data))
-            out.append(data)
+    def _read(self, out: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """What the records say; a repeat of the client's last flight is answered by ours."""
+        plain: list[bytes] = []
+        room = bytearray(PLAINTEXT_LIMIT)
+        while True:
+            try:
+                size = self._buffer.readinto(room, len(room))
+            except tls.WantReadError:
+                out += self._outgoing()
+                break
+            except TLSError as error:
+                out += self._outgoing()
+                self._end(_why(error, out))
+                break
+            plain.append(bytes(room[:size]))
+        self.fresh |= bool(plain)
+        return out, plain
+
+    def _outgoing(self) -> list[bytes]:
+        data = self._buffer.peek_outgoing(len(self._buffer._output_buffer))
+        self._buffer.consume_outgoing(len(data))
+        return [data] if data else []
+
+
+def _why(error: Any, out: list[bytes]) -> str:
+    """Why a session ended: the alert that was sent or came, or the library's own words."""
+    for datagram in out:
+        if datagram[0] == ALERT and datagram[3:5] == b"\0\0":
+            return f"alert {datagram[HEADER + 1]} sent"
+    words = {CLOSE_NOTIFY: "close_notify received", FATAL_ALERT: "alert received"}
+    return words.get(error.err or 0, error.msg or type(error).__name__)

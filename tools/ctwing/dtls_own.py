@@ -79,6 +79,11 @@ class Session:
         return self._state.step != HELLO
 
     @property
+    def suite(self) -> str:
+        """Its name in the IANA registry; "" while there is none."""
+        return r.NAMES.get(self._state.suite, "")
+
+    @property
     def resumed(self) -> bool:
         """Whether the handshake was an abbreviated one."""
         return self._state.resumed

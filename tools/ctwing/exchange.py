@@ -40,7 +40,9 @@ def is_secure(address: Address) -> bool:
 
 
 class Way(Protocol):
-    """Where datagrams go."""
+    """Where datagrams of DTLS sessions go."""
+
+    def knows(self, address: Address, /) -> bool: ...
 
     def sendto(self, data: bytes, address: Address, /) -> None: ...
 
@@ -213,8 +215,10 @@ class MessageLayer(asyncio.DatagramProtocol):
         self._seen.clear()
 
     def _send(self, raw: bytes, address: Address) -> None:
-        way = self.secure if is_secure(address) else self._transport
-        if way is None:
+        secure = is_secure(address)
+        way = self.secure if secure else self._transport
+        if way is None or (secure and self.secure is not None and not self.secure.knows(address)):
+            self.counters["unsent"] += 1
             return
         self.counters["sent"] += 1
         self.recorded("down", address, raw)

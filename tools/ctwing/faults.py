@@ -110,6 +110,8 @@ TABLE: tuple[Switch, ...] = (
     Switch("silent-keys", "what the server says from ClientKeyExchange on is lost, and its session forgotten"),
     Switch("lost-finished", "the server's Finished is lost"),
     Switch("forget-dtls", "the DTLS session is forgotten; the device is not told", when=NOW),
+    Switch("alert-unknown-session", "a record of a DTLS session that is not known gets a fatal alert; for all "
+           "devices"),
     Switch("end-dtls", "the DTLS session is ended by close_notify", when=NOW),
     # of all answers
     Switch("delay-answers", "answers come late", argument="seconds", default=3.0, check=_seconds),

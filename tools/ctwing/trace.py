@@ -6,12 +6,14 @@ has one address of its own for good (its NAT port changes at each PSM wake), so 
 
 import struct
 from collections.abc import Iterable
+from ipaddress import ip_address
 from pathlib import Path
 
 from aiocoap import Message
 
 from tools.ctwing.exchange import KINDS, Malformed, decode
 from tools.ctwing.store import TraceRow
+from tools.world.network import Datagram
 
 LINKTYPE_RAW = 101  # packets begin with the IP header (tcpdump.org/linktypes.html)
 COAP_PORT = 5683
@@ -82,12 +84,14 @@ def checksum(data: bytes) -> int:
 
 
 def packet(payload: bytes, source: tuple[bytes, int], target: tuple[bytes, int], identification: int = 0) -> bytes:
-    """`payload` in UDP (RFC 768) in IPv4 (RFC 791); an end is (4 address bytes, port)."""
+    """`payload` in UDP (RFC 768) in IPv4 (RFC 791) or IPv6 (RFC 8200); an end is (4 or 16 address bytes, port)."""
     length = 8 + len(payload)
     ports = struct.pack(">HHH", source[1], target[1], length)
-    pseudo = source[0] + target[0] + struct.pack(">BBH", 0, 17, length)
+    pseudo = source[0] + target[0] + struct.pack(">BBH", 0, 17, length)  # the sum of IPv6's longer fields is the same
     # RFC 768: a computed zero is sent as all ones, zero would mean "no checksum"
     udp = ports + struct.pack(">H", checksum(pseudo + ports + b"\0\0" + payload) or 0xFFFF) + payload
+    if len(source[0]) == 16:
+        return struct.pack(">IHBB", 6 << 28, length, 17, 64) + source[0] + target[0] + udp
     head = struct.pack(">BBHHHBB", 0x45, 0, 20 + length, identification & 0xFFFF, 0, 64, 17)
     ends = source[0] + target[0]
     return head + struct.pack(">H", checksum(head + b"\0\0" + ends)) + ends + udp
@@ -101,6 +105,18 @@ def write_pcap(path: str | Path, rows: Iterable[TraceRow]) -> int:
         end, platform = (_host(hosts, row), DEVICE_PORT), (bytes(PLATFORM), COAP_PORT)
         source, target = (end, platform) if row.direction == "up" else (platform, end)
         packets.append((row.t, packet(row.raw, source, target, row.id)))
+    return write_packets(path, packets)
+
+
+def write_raw_pcap(path: str | Path, datagrams: Iterable[Datagram]) -> int:
+    """Writes datagrams of the network as they were on the wire, lost ones too; returns how many. With the PSK DTLS is
+    opened: `tshark -r FILE -o dtls.psk:HEX`."""
+    packets = []
+    for number, one in enumerate(datagrams):
+        up = one.direction == "up"
+        source, target = [(ip_address(host).packed, port)
+                          for host, port in ((one.local, one.remote) if up else (one.remote, one.local))]
+        packets.append((one.t_us / 1e6, packet(one.data, source, target, number)))
     return write_packets(path, packets)
 
 

@@ -31,9 +31,9 @@ JOURNAL = {
     "reports-lost": "BACK_OFF", "report-reset": "FAULT", "new-address-reset": "SHORT_CUT",
     "new-address-ignored": "SHORT_CUT", "commands-repeated": "REPEATED", "long-request-flood": "FAULT",
     "dtls-silent-for-a-wake": "BACK_OFF", "dtls-needs-update": "SHORT_CUT", "dtls-ignores-new-session": "SHORT_CUT",
-    "dtls-session-forgotten": "SHORT_CUT", "dtls-platform-restart": "SHORT_CUT", "dtls-session-forgotten-asleep":
-    "SHORT_CUT", "dtls-session-ended-asleep": "SECURED", "dtls-nat-rebinding-asleep": "SECURED", "dtls-busy":
-    "BACK_OFF",
+    "dtls-session-forgotten": "SHORT_CUT", "dtls-session-forgotten-and-said": "SHORT_CUT",
+    "dtls-platform-restart": "SHORT_CUT", "dtls-session-forgotten-asleep": "SHORT_CUT",
+    "dtls-session-ended-asleep": "SECURED", "dtls-nat-rebinding-asleep": "SECURED", "dtls-busy": "BACK_OFF",
 }
 """The event that the device's journal holds of a fault, where it can know of it; of one that ends in an error always
 FAULT with the error's code."""

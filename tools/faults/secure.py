@@ -96,6 +96,9 @@ FAULTS = (
     # a session that is no more, or not there
     Fault("dtls-session-forgotten", "the platform has forgotten the DTLS session that a connection id kept", 0,
           ALL_KEPT, plan=dtls(ID), strike=on("forget-dtls")),
+    Fault("dtls-session-forgotten-and-said", "the same, and the platform answers its records with a fatal alert that "
+          "nobody can authenticate", 0, ALL_KEPT, plan=dtls(ID),
+          strike=both(on("forget-dtls"), _for_all("alert-unknown-session"))),
     Fault("dtls-platform-restart", "the platform restarts between two wakes: it knows neither DTLS nor LwM2M sessions",
           0, ALL_KEPT, plan=dtls(ID), strike=on("restart")),
     Fault("dtls-session-forgotten-asleep", "the same of a device in light sleep", 0, ALL_KEPT, plan=asleep(),
