@@ -111,6 +111,7 @@ def test_a_tree_that_was_built_without_dtls_says_so():
     error = figures.result(run)["error"]
     assert error["code"] == 1 and "built without DTLS" in error["hint"] and run.module.boots <= 2
 
+
 def test_a_run_under_dtls_is_opened_by_tshark_with_the_key(tmp_path):
     done = play(quicker(replace(PLANS["plain"], wakes=2)))
     write_raw_pcap(tmp_path / "raw.pcap", done.network.trace)
