@@ -99,6 +99,19 @@ def test_the_console_says_keys_and_both_addresses():
     assert f"PSK {PSK}" in done.output and "coap://127.0.0.1:" in done.output and "coaps://127.0.0.1:" in done.output
 
 
+@pytest.mark.parametrize("engine", ["vm", "cpython"])
+@pytest.mark.parametrize("family", ["EC800M", "EC800K", "EC200U"])
+def test_the_plain_job_still_fits_every_family(family, engine):
+    assert figures.result(play(Plan(family=family, engine=engine)))["error"] is None
+
+
+def test_a_tree_that_was_built_without_dtls_says_so():
+    """On a small flash a plain device has none: a key in its settings is a fault, not a tree that does not start."""
+    run = play(quicker(Plan(family="EC200U", wakes=2, config={"security": "psk", "psk": PSK})))
+    error = figures.result(run)["error"]
+    assert error["code"] == 1 and "built without DTLS" in error["hint"] and run.module.boots <= 2
+
+
 def test_a_run_under_dtls_is_opened_by_tshark_with_the_key(tmp_path):
     done = play(quicker(replace(PLANS["plain"], wakes=2)))
     write_raw_pcap(tmp_path / "raw.pcap", done.network.trace)

@@ -18,7 +18,7 @@ from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
-from tools.module.tree import CompileError, boot_record, build, surplus
+from tools.module.tree import DTLS, CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
@@ -30,6 +30,9 @@ AEP_ADDRESS_6 = "240E:980:8120:28:84F4:C0C2:4A95:85F9"  # of the same name (ctwi
 NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpython.md §3.6); 0: it was on already
 RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
+
+ROOMY = 100
+"""Blocks of /usr from which on a device has DTLS on its flash whether it has a key or not."""
 
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
@@ -266,7 +269,8 @@ def profile(plan: Plan) -> Profile:
 def files(plan: Plan) -> dict[str, bytes]:
     """Contents of /usr as they leave the factory: this tree, compiled for the engine, and config.json."""
     try:
-        tree = build(ROOT, engine=plan.engine, replace={"app.py": plan.app.encode()} if plan.app else {})
+        tree = build(ROOT, engine=plan.engine, replace={"app.py": plan.app.encode()} if plan.app else {},
+                     without=() if plan.dtls or FAMILIES[plan.family].usr_blocks >= ROOMY else DTLS)
     except CompileError as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("Traceback")]
         raise ScenarioError("compile", ": ".join(lines), "see `make check`") from None

@@ -181,7 +181,10 @@ class Cycle(start.Wake):
         self._opened_with = found
         way = lwm2m.Session
         if found["security"] == "psk":  # what DTLS needs is loaded for DTLS alone
-            from aep.lwm2m_dtls import Session as way
+            try:
+                from aep.lwm2m_dtls import Session as way
+            except ImportError:
+                raise Fault("this tree was built without DTLS")
         self.session = way(
             found, self.kept.get("session", {}), self.clock, self.numbers, jitter, self.device, self.commands.keep,
             self.health.note, self.save_session,

@@ -27,6 +27,10 @@ ROOMY = 512
 """Blocks that the sources fit on, whatever the family."""
 
 
+DTLS = ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py")
+"""What a device without a key does without where its flash is small: 13 blocks."""
+
+
 class CompileError(Exception):
     """mpy-cross refused a file; the text is its message."""
 
@@ -37,11 +41,14 @@ def sources(tree: Path) -> dict[str, bytes]:
     return {path.relative_to(library).as_posix(): path.read_bytes() for path in sorted(library.rglob("*.py"))}
 
 
-def build(tree: Path, *, engine: str, replace: dict[str, bytes] | None = None) -> dict[str, bytes]:
+def build(
+    tree: Path, *, engine: str, replace: dict[str, bytes] | None = None, without: tuple[str, ...] = ()
+) -> dict[str, bytes]:
     """Contents of /usr for `Flash.install`, from a checkout at `tree`. `replace` gives other sources for files of lib/
-    ({"app.py": b"..."}). Raises CompileError."""
+    ({"app.py": b"..."}), `without` names files and rooms that are left out. Raises CompileError."""
     out = {name: (tree / name).read_bytes() for name in ROOT_FILES if (tree / name).exists()}
     texts = {**sources(tree), **(replace or {})}
+    texts = {name: text for name, text in texts.items() if not name.startswith(without)}
     if engine != "vm":
         return {**out, **{f"{TREE}/{name}": source for name, source in texts.items()}, OTHER_TREE + "/": b""}
     for name, source in linked(texts).items():
