@@ -405,6 +405,18 @@ def test_a_device_that_is_created_anew_has_its_key():
         assert platform.aep.device(again).psk == PSK.encode().hex()
 
 
+@ENGINES
+def test_a_session_of_a_key_that_was_replaced_is_over(how):
+    with Platform(**how) as platform:
+        wire, client = platform.connected()
+        assert asked(wire, client, register()) == "2.01"
+        again = platform.aep.recreate(platform.device)
+        assert asked(wire, client, register(2)) == "2.01"  # the same key
+        product = platform.aep.device(again).product
+        platform.aep.create_device(product, name="meter", imei=IMEI, psk="ANOTHERkeyANOTHE")
+        assert asked(wire, client, register(3)) is None
+
+
 def test_a_file_of_a_version_before_dtls_still_opens(tmp_path):
     path = tmp_path / "old.db"
     old = SCHEMA.replace(",\n    encryption TEXT NOT NULL DEFAULT 'plain'", "").replace(

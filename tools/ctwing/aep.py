@@ -123,6 +123,8 @@ class Aep:
         former = self.store.device_by("imei", imei)
         if former is not None:
             self._cancel(former)
+            if former.psk != key:  # whoever has the old key only may not go on
+                self.dtls.forget(former, say=False)
         identity = self.draws.device_id()
         while self.store.device(identity) is not None:
             identity = self.draws.device_id()
