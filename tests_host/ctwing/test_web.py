@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests_host.ctwing.raw_device import IMEI, Wire, answer
+from tests_host.ctwing.secured_device import Air, SecuredDevice
 from tools.ctwing.aep import Aep
 from tools.ctwing.store import TraceRow
 from tools.ctwing.web import PAGE, application, bytes_shown
@@ -110,6 +111,21 @@ def test_a_device_deleted_and_added_again_has_another_id():
     async def work(console):
         again = (await console.post(f"devices/{console.device}/again", {}))["id"]
         assert again != console.device and [one["id"] for one in await console.get("devices")] == [again]
+
+    run(work)
+
+
+def test_the_trace_says_who_spoke_by_dtls():
+    async def work(console):
+        imei, psk = "868543060975009", "TYvoiTk34D3NZ6GN"
+        product = console.aep.create_product("water", encryption="dtls", auto_observe=False)
+        device = console.aep.create_device(product, name="m", imei=imei, psk=psk)
+        meter = SecuredDevice(Air(console.aep.dtls), psk.encode(), identity=imei.encode()).connect()
+        assert (await meter.register(1, imei))[1] == 0x41
+        peer = "192.0.2.1:5684 by DTLS"
+        assert [row["peer"] for row in await console.get("trace?device=" + device)] == [peer, peer]
+        assert (await console.get("devices/" + device))["registration"]["address"] == peer
+        assert "row.peer" in PAGE.read_text()
 
     run(work)
 
