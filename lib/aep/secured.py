@@ -39,8 +39,8 @@ class Secured(sockets.Path):
     tells a request of the platform; `learned` is the aep.shortcuts.Shortcuts.
 
     It has a path and is none: what sockets.Path sets up itself is not. `doubt` is the short cut by which a session is
-    used, "" once the platform was heard in it; `fresh`: a new one in
-    which nothing was heard yet; `how`: 1 a new session, 2 resumed by the server, 3 gone on with."""
+    used, "" once the platform was heard in it; `fresh`: a new one in which nothing was heard yet; `how`: 1 a new
+    session, 2 resumed by the server, 3 gone on with."""
 
     def __init__(self, settings: dict, address: str, clock, vault, device, jitter: int, asks, learned) -> None:
         if not usable():
@@ -69,7 +69,8 @@ class Secured(sockets.Path):
     # -- the path ------------------------------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """One datagram. Raises NoPath, or SecureEnded where the session is over."""
+        """One datagram. Raises NoPath, SecureEnded where the session is over, or OSError where the flash does not take
+        that more record numbers are used."""
         self._check()
         self._client.send(data)
         self._flush()
@@ -180,7 +181,12 @@ class Secured(sockets.Path):
         _unload()
         if client.state != d.CONNECTED:
             self._drop()
-            raise self._failed()
+            client.session_id = b""
+            if resume is None or not (client.resumed or client.error is not None and client.error.alert >= 0):
+                raise self._failed()
+            self._learned.outcome(RESUME, False)  # the session of before may be to blame, and the key not
+            self._begin(until)
+            return
         self.fresh = True
         self.how = 2 if client.resumed else 1
         if resume is not None:
