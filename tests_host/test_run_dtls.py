@@ -79,6 +79,16 @@ def test_a_kept_session_reports_in_two_datagrams():
     assert [d.direction for d in run.network.trace[wake.mark : wake.end_mark]] == ["up", "down"]
 
 
+@pytest.mark.parametrize("keeps", [False, True])
+def test_without_an_id_a_session_is_gone_on_with_from_its_port_where_the_nat_keeps_it(keeps):
+    run = play(quicker(replace(PLANS["plain"], commands=False, nat_keeps_port=keeps)))
+    first, second = run.wakes[:2]
+    ports = [{d.local[1] for d in run.network.trace[wake.mark : wake.end_mark]} for wake in (first, second)]
+    assert ports[0] <= ports[1]  # bound again
+    sent = [d.direction for d in run.network.trace[second.mark : second.end_mark]]
+    assert (sent == ["up", "down"]) == keeps and (ports[0] == ports[1]) == keeps
+
+
 def test_an_image_without_any_sha256_says_so():
     run = play(quicker(replace(PLANS["plain"], lacks=("uhashlib", "hashlib"), wakes=1)))
     error = figures.result(run)["error"]
@@ -121,3 +131,9 @@ def test_a_run_under_dtls_is_opened_by_tshark_with_the_key(tmp_path):
                                                        ).stdout.splitlines()]
     assert len(told) == len(done.network.trace) and not any(malformed for _, malformed in told)
     assert all(code for datagram, (code, _) in zip(done.network.trace, told, strict=True) if done.opened(datagram))
+
+
+@pytest.mark.parametrize("given", ["psk=" + "s3cret" * 20, "psk_hex=54zz", "psk_hex=545"])
+def test_a_key_that_is_refused_is_not_repeated(given):
+    done = CliRunner().invoke(cli, ["run", "--set", given])
+    assert done.exit_code == 2 and given.split("=")[0] in done.output and given.split("=")[1] not in done.output

@@ -124,11 +124,14 @@ def _config(given: list[str]) -> dict[str, Any]:
         elif kind == "addresses":
             good = not value or re.fullmatch(r"[0-9A-Fa-f.:]{2,39}(,[0-9A-Fa-f.:]{2,39})?", value) is not None
             wanted = f"{low}-{high} IP addresses, by comma"
+        elif kind == "secret hex":
+            good = re.fullmatch("([0-9A-Fa-f]{2})*", value) is not None and low <= len(value) <= high
         else:
             good = value in low if kind == "choice" else low <= len(value.encode()) <= high
             wanted += " bytes of text" * (kind == "text")
         if not equals or not good:
-            raise typer.BadParameter(f"{name} is {wanted}, not {value!r}", param_hint="--set")
+            shown = "" if kind.startswith("secret") else f", not {value!r}"
+            raise typer.BadParameter(f"{name} is {wanted}{shown}", param_hint="--set")
         out[name] = int(value) if kind == "int" else value
     return out
 

@@ -12,8 +12,8 @@ TABLE = [
     ["server.port", "int", "", 1, 65535, 5683, "its UDP port; with a PSK 5684 where none is given"],
     ["security", "choice", "", ("none", "psk"), None, "none", "psk: DTLS with the device's key"],
     ["psk_id", "text", "", 0, 128, "", "identity of the key; none: the IMEI"],
-    ["psk", "secret", "bytes of text", 0, 64, "", "the key as the platform shows it"],
-    ["psk_hex", "secret", "hex digits", 0, 128, "", "or its bytes in hex"],
+    ["psk", "secret", "bytes", 0, 64, "", "the key as the platform shows it"],
+    ["psk_hex", "secret hex", "digits", 0, 128, "", "or its bytes in hex"],
     ["dtls.suites", "choice", "", ("ccm8", "ccm8+cbc"), None, "ccm8", "AES_128_CCM_8, and AES_128_CBC_SHA256 after it"],
     ["lwm2m.endpoint", "choice", "", ("imei", "urn:imei", "urn:imei-imsi"), None, "imei", "endpoint's format"],
     ["lwm2m.lifetime", "int", "s", 300, 86400, 86400, "how long the platform waits for a sign of life"],
@@ -54,10 +54,11 @@ def problem(name: str, value) -> str:
     elif kind == "text":
         good = isinstance(value, str) and low <= _length(value) <= high
         wanted = "text of %d-%d bytes" % (low, high)
-    elif kind == "secret":
+    elif kind in ("secret", "secret hex"):
         good = isinstance(value, str) and low <= _length(value) <= high
-        good = good and (unit[0] != "h" or not len(value) & 1 and not value.strip("0123456789abcdefABCDEF"))
-        return "" if good else "%s: give %d-%d %s" % (name, low, high, unit)  # the value is told to nobody
+        if good and kind == "secret hex":
+            good = not len(value) & 1 and not value.strip("0123456789abcdefABCDEF")
+        return "" if good else "%s: give a %s of %d-%d %s" % (name, kind, low, high, unit)  # the value stays untold
     elif kind == "addresses":
         good = isinstance(value, str) and (not value or _addresses(value, high))
         wanted = "%d-%d IP addresses, by comma" % (low, high)

@@ -31,7 +31,7 @@ def allowed(name, value):
     if kind == "addresses":
         address = "(?=[^,]*[.:])[0-9A-Fa-f.:]{2,39}"
         return isinstance(value, str) and re.fullmatch(f"({address}(,{address})?)?", value) is not None
-    if kind == "secret" and name == "psk_hex":
+    if kind == "secret hex":
         return isinstance(value, str) and re.fullmatch("([0-9A-Fa-f]{2}){0,64}", value) is not None
     if kind in ("text", "secret"):
         return isinstance(value, str) and low <= len(value.encode()) <= high

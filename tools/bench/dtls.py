@@ -95,13 +95,17 @@ def measure(step: Step = lambda text: None) -> dict[str, Any]:
     step("DTLS: other clients")
     found["handshake"] = {"ours": found.pop("handshake"), **{name: peer(name) for name in PEERS}}
     step("DTLS: heap")
-    found["heap"] = {**{name: play(plan).module.heap_peak for name, plan in _whole().items()}}
-    empty = play(Plan(wakes=1, commands=False)).module.empty_heap() or 0
-    found["heap"] = {name: peak - empty for name, peak in found["heap"].items()}
+    found["heap"] = {name: _peak(plan) for name, plan in _whole().items()}
     answers, _ = recorded()
     found["heap"]["handshake"] = int(boot(_script(answers, [], pure=False))[-1])
     found["instructions"] = instructions(step)
     return found
+
+
+def _peak(plan: Plan) -> int:
+    """Live heap at the peak of a run, less that of an empty application."""
+    module = play(plan).module
+    return module.heap_peak - (module.empty_heap() or 0)
 
 
 def _whole() -> dict[str, Plan]:
