@@ -17,13 +17,6 @@ PSK = "TYvoiTk34D3NZ6GN"
 OTHER = "868543060974335"
 
 
-@pytest.fixture(params=["mbedtls", "own"])
-def engine(request):
-    if request.param == "mbedtls":
-        pytest.importorskip("mbedtls", reason="python-mbedtls has no wheel for this Python")
-    return request.param
-
-
 class Platform:
     """A platform with one device of a DTLS product."""
 

@@ -21,13 +21,6 @@ SUITES = {"PSK-AES128-CCM8": "TLS_PSK_WITH_AES_128_CCM_8",
 LIMIT_S = 20
 
 
-@pytest.fixture(params=["mbedtls", "own"])
-def engine(request):
-    if request.param == "mbedtls":
-        pytest.importorskip("mbedtls", reason="python-mbedtls has no wheel for this Python")
-    return request.param
-
-
 class Platform:
     def __init__(self, loop, engine):
         self.events = Events(loop.time)
