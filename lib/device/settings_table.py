@@ -8,8 +8,22 @@ _LONGEST = const(4096)  # bytes of config.json
 
 # [name, type, unit, lowest or choices, highest, default, what it does]. No default: the setting is required.
 TABLE = [
-    ["server.host", "text", "", 1, 253, None, "address or name of the platform's LwM2M service, e.g. lwm2m.ctwing.cn"],
-    ["server.port", "int", "", 1, 65535, 5683, "its UDP port; with a PSK 5684 where none is given"],
+    ["protocol", "choice", "", ("lwm2m", "mqtt", "mqtts", "tcp"), None, "lwm2m", "how the platform is spoken to"],
+    ["server.host", "text", "", 1, 253, None, "address or name of the platform's service, e.g. lwm2m.ctwing.cn"],
+    ["server.port", "int", "", 1, 65535, 5683, "its port; none given: the protocol's (5683, 5684, 1883, 8883, 8996)"],
+    ["payload", "choice", "", ("transparent", "thing-json", "thing-binary"), None, "transparent", "as the product's"],
+    ["device.id", "text", "", 0, 64, "", "MQTT and TCP: the device id, product id and device number"],
+    ["device.token", "secret", "bytes", 0, 64, "", "MQTT and TCP: the password that the platform shows"],
+    ["mqtt.engine", "choice", "", ("auto", "python", "native"), None, "auto", "native: the firmware's umqtt"],
+    ["mqtt.user", "text", "", 0, 220, "", "MQTT: user name, the platform takes any; none: the device id"],
+    ["mqtt.clean", "int", "", 0, 1, 0, "MQTT: clean session"],
+    ["mqtt.keepalive", "int", "s", 0, 65535, 3600, "MQTT: longest silence; 0: no limit"],
+    ["mqtt.topic", "text", "", 1, 255, "topic/data", "MQTT: topic of transparent reports"],
+    ["mqtt.subscribe", "text", "", 0, 255, "", "MQTT: a topic to subscribe to; the platform does it for the device"],
+    ["mqtt.ca", "text", "", 1, 64, "/usr/ca.pem", "MQTTS: file of the certificate that the platform's is held to"],
+    ["tcp.version", "choice", "", ("1.0", "1.1", "2.0"), None, "1.0", "TCP: 1.0 transparent, 1.1 thing model"],
+    ["tcp.heartbeat", "int", "s", 30, 299, 240, "TCP: heartbeat in sleep and awake modes; the platform wants 300 s"],
+    ["lwm2m.engine", "choice", "", ("python", "modem", "auto"), None, "python", "modem: the module's own client"],
     ["security", "choice", "", ("none", "psk"), None, "none", "psk: DTLS with the device's key"],
     ["psk_id", "text", "", 0, 128, "", "identity of the key; none: the IMEI"],
     ["psk", "secret", "bytes", 0, 64, "", "the key as the platform shows it"],
@@ -105,8 +119,7 @@ def parse(text):
     if not isinstance(given, dict):
         return None, "config.json: not an object of settings"
     values = defaults()
-    if given.get("security") == "psk":
-        values["server.port"] = 5684
+    values["server.port"] = _port(given)
     for name in given:  # the module's ujson takes names that are no text
         wrong = problem(name, given[name])
         if wrong:
@@ -114,6 +127,13 @@ def parse(text):
         values[name] = given[name]
     wrong = missing(values)
     return (None, wrong) if wrong else (values, "")
+
+
+def _port(given: dict) -> int:
+    """The port of the chosen protocol (ctwing.md §1.2)."""
+    if given.get("security") == "psk":
+        return 5684
+    return {"mqtt": 1883, "mqtts": 8883, "tcp": 8996}.get(given.get("protocol"), 5683)
 
 
 def known(values: dict):
@@ -133,6 +153,16 @@ def missing(values: dict) -> str:
             return "%s: missing; %s" % (row[0], row[6])
     if values["security"] == "psk" and bool(values["psk"]) == bool(values["psk_hex"]):
         return "security: psk needs the key, either as psk or as psk_hex"
+    if values["protocol"] != "lwm2m":
+        for name in ("device.id", "device.token"):
+            if not values[name]:
+                return "%s: protocol %s needs it" % (name, values["protocol"])
+        if values["security"] == "psk":
+            return "security: psk is for protocol lwm2m"
+        if values["protocol"] == "tcp" and values["payload"] == "thing-json":
+            return "payload: TCP has thing-binary"
+        if values["protocol"] != "tcp" and values["payload"] == "thing-binary":
+            return "payload: MQTT has thing-json"
     return ""
 
 
