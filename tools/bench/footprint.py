@@ -12,7 +12,7 @@ from tools.world.clock import WorldLoop
 from tools.world.events import Events
 from tools.world.network import Network
 
-ORDER = ("link", "store", "coap", "m2m", "dtls", "aep", "device")
+ORDER = ("link", "store", "coap", "m2m", "dtls", "mqtt", "aep", "device")
 """A room after those it imports from, so that each counts what it adds. Rooms that are not named come last."""
 
 _MAIN = """
