@@ -35,7 +35,6 @@ def test_segments_on_loopback_are_those_bytes_and_headers(found):
             # IPv4's 20, TCP's 20 and at most 20 or 40 of options
             assert 40 * counted[way]["count"] <= headers <= 80 * counted[way]["count"]
             assert counted[way]["count"] >= 3
-    assert found["at_once"]["segments"]["up"]["count"] <= found["ours"]["segments"]["up"]["count"] + 1
 
 
 def test_the_sheet_shows_what_was_counted(found):
