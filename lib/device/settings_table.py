@@ -133,7 +133,7 @@ def _port(given: dict) -> int:
     """The port of the chosen protocol (ctwing.md §1.2)."""
     if given.get("security") == "psk":
         return 5684
-    return {"mqtt": 1883, "mqtts": 8883, "tcp": 8996}.get(given.get("protocol"), 5683)
+    return {"mqtt": 1883, "mqtts": 8883, "tcp": 8996}.get(given.get("protocol", ""), 5683)
 
 
 def known(values: dict):
