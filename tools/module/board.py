@@ -82,6 +82,13 @@ class Thing:
         self.board = board
 
 
+@dataclass(frozen=True)
+class Handle:
+    """An object of the firmware as an argument of a call: `ussl.wrap_socket(socket)`."""
+
+    number: int
+
+
 @functools.cache
 def members(owner: type, base: type) -> list[str]:
     """Names of the functions that `owner` offers to the application."""
@@ -155,6 +162,7 @@ class Board:
         """Runs `module.function`, `module.Class` (gives a handle, or False), `module.StaticClass.function` or
         `@handle.method`; `named` are its keyword arguments."""
         self.calls += 1
+        args = [self.things[value.number] if isinstance(value, Handle) else value for value in args]
         owner, _, member = name.partition(".")
         if owner.startswith("@"):
             target = getattr(self.things[int(owner[1:])], member)

@@ -26,7 +26,7 @@ EC800E = Profile(
     firmware_version="EC800ECNLCR01A01M04_OCPU_QPY",  # estimate: the package is QPY_OCPU_EC800E_CNLC_FW (§0)
     modules=(
         "utime", "uos", "usocket", "net", "sim", "modem", "dataCall", "checkNet", "pm", "misc", "machine", "atcmd",
-        "osTimer",
+        "osTimer", "ussl",
     ),
     absent={
         # Extended net module: only in some builds (quecpython.md §3.1).
