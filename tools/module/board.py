@@ -208,7 +208,7 @@ class Board:
         self.callbacks.append((callback, argument))
         self.changed.set()
 
-    def later(self, seconds: float, action: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+    def later(self, seconds: float, action: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         """Runs `action` after `seconds`, unless the power goes before."""
         handle = self.loop.call_later(max(0.0, seconds), action, *args)
         self._timers.add(handle)
