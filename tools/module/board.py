@@ -120,6 +120,13 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
+@dataclass(frozen=True)
+class Handle:
+    """An object of the firmware as an argument of a call: `ussl.wrap_socket(socket)`."""
+
+    number: int
+
+
 @functools.cache
 def members(owner: type, base: type) -> list[str]:
     """Names of the functions that `owner` offers to the application."""
@@ -194,6 +201,7 @@ class Board:
         """Runs `module.function`, `module.Class` (gives a handle, or False), `module.StaticClass.function` or
         `@handle.method`; `named` are its keyword arguments."""
         self.calls += 1
+        args = [self.things[value.number] if isinstance(value, Handle) else value for value in args]
         owner, _, member = name.partition(".")
         if owner.startswith("@"):
             target = getattr(self.things[int(owner[1:])], member)
@@ -246,7 +254,7 @@ class Board:
         self.callbacks.append((callback, argument))
         self.changed.set()
 
-    def later(self, seconds: float, action: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+    def later(self, seconds: float, action: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         """Runs `action` after `seconds`, unless the power goes before."""
         handle = self.loop.call_later(max(0.0, seconds), action, *args)
         self._timers.add(handle)

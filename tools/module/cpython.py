@@ -14,6 +14,7 @@ from typing import Any
 
 import greenlet
 
+from tools.module.board import Handle
 from tools.module.engine import FROZEN, FROZEN_MODULES, MAIN, USYS, Engine
 from tools.module.flash import CutContext
 from tools.module.natives import natives
@@ -39,6 +40,7 @@ class Remote:
 
     def __init__(self, call: Callable[..., Any], path: str, functions: list[str], constants: dict[str, Any]) -> None:
         self.__dict__.update(constants)
+        self.path = path
         for name in functions:
             setattr(self, name, functools.partial(call, path + "." + name))
 
@@ -125,6 +127,8 @@ class Application:
             return type(value)([self._outgoing(item, views) for item in value])
         if isinstance(value, dict):
             return {self._outgoing(k, views): self._outgoing(v, views) for k, v in value.items()}
+        if isinstance(value, Remote):
+            return Handle(int(value.path[1:]))
         if callable(value):
             if value not in self.callbacks:
                 self.callbacks.append(value)

@@ -55,6 +55,11 @@ class Profile:
     mcc_as_hex: bool = True
     """`getCellInfo` reads the MCC's hex digits as decimal: 0x460 -> 1120 (quecpython.md §3.1)."""
 
+    at_groups: tuple[str, ...] = ()
+    """Groups of AT commands beside those of every image, by the file that has them: "qlw" (the guide's LwM2M
+    commands), "aep" (its AEP group). Optional in each image, and default off in the one source (quecpython.md §3.13).
+    """
+
     lacks: frozenset[str] = frozenset()
     """Those of OPTIONAL that this image has not."""
 

@@ -21,7 +21,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tools.module.board import Board, PowerOff
+from tools.module.board import Board, Handle, PowerOff
 from tools.module.engine import FROZEN, FROZEN_MODULES, MAIN, USYS, Engine, HostError
 from tools.module.flash import BLOCK, Flash
 from tools.module.tree import bytecode
@@ -109,6 +109,8 @@ def unpack(value: Any, buffers: list[bytearray]) -> Any:
         return tuple(unpack(item, buffers) for item in content)
     if kind == "d":
         return {unpack(k, buffers): unpack(v, buffers) for k, v in content}
+    if kind == "h":
+        return Handle(content)
     return content  # "c": a callback's id
 
 

@@ -65,6 +65,8 @@ def pack(value, buffers):
         return [pack(item, buffers) for item in value]
     if isinstance(value, dict):
         return {"d": [[pack(k, buffers), pack(v, buffers)] for k, v in value.items()]}
+    if isinstance(value, Remote):
+        return {"h": int(value._path[1:])}
     if callable(value):
         if value not in callbacks:
             callbacks.append(value)
