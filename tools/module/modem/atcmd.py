@@ -301,6 +301,8 @@ class Atcmd(Firmware):
                 self.urcs.psm = number(_exactly(rest, 1)[0], 0, 1)
                 return []
             return [f'+QCFG: "urc/psm",{self.urcs.psm}']
+        if ("+QCFG", key) in self._more:
+            return self._more["+QCFG", key](rest)
         if key == "emmtimer" and not rest:
             radio = self.board.radio
             tau_s = radio.granted.tau_s if radio.granted else radio.carrier.t3412_s

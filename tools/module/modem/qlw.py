@@ -40,6 +40,7 @@ class Qlw:
         self.buffer: deque[str] = deque()
         self._client: lw.Client | None = None
         self._custom: set[lw.Path] = set()
+        self.on_registered: list[Callable[[int], None]] = []  # who else is told: tools/module/modem/lwm2m.py
 
     def commands(self) -> dict[tuple[str, str], Handler]:
         return {
@@ -146,7 +147,7 @@ class Qlw:
         """The client, made when it is first wanted: a module that never registers draws nothing for it."""
         if self._client is None:
             told = lw.Told(
-                registered=lambda result: self.urcs.say(f"+QLWREG: {result}"),
+                registered=self._registered,
                 updated=lambda result, mid: self.urcs.say(f"+QLWUPDATE: {result},{mid}"),
                 deregistered=lambda result: self.urcs.say(f"+QLWDEREG: {result}"),
                 acknowledged=lambda result, mid: self.urcs.say(f'+QLWURC: "report_ack",{result},{mid}'),
@@ -155,6 +156,11 @@ class Qlw:
             self._client = lw.Client(self.board, lw.Config(), told)
             self._client.custom = self._custom
         return self._client
+
+    def _registered(self, result: int) -> None:
+        self.urcs.say(f"+QLWREG: {result}")
+        for told in self.on_registered:
+            told(result)
 
     def _reg(self, _: list[str]) -> list[str]:
         kept = self.board.nv.values.get("qlwconfig")

@@ -44,7 +44,8 @@ Path = tuple[int, ...]
 
 @dataclass
 class Config:
-    """AT+QLWCONFIG, and what AT+QLWCFG has of interest on the wire."""
+    """AT+QLWCONFIG, and what AT+QLWCFG has of interest on the wire. `auto_write`: writes are answered by the client, as
+    in the AEP group (tools/module/modem/ncdp.py)."""
 
     host: str = ""
     port: int = 5683
@@ -56,6 +57,7 @@ class Config:
     ack_timeout_s: int = 2
     retries: int = 4
     auto_ack: bool = False
+    auto_write: bool = False
     auto_update: bool = True
     binding: str = "U"
 
@@ -362,6 +364,8 @@ class Client:
         held = self._held[request.mid] = Held(kind, request, path, now + HELD_S)
         if kind in ("observe", "cancel") and self.config.auto_ack:
             self.answer(request.mid, (kind,), 1, b"")
+        elif kind == "write" and self.config.auto_write:
+            self.answer(request.mid, (kind,), 2)
         self.told.asked(held)
 
     def _own_answer(self, request: Message, path: Path) -> Message:

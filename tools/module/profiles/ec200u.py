@@ -1,7 +1,7 @@
 """EC200U: Unisoc UIS8910, the customer's image "SANX" (quecpython.md §0, §3.13).
 
-Its firmware has a `lwm2m` module of its own, of which nothing is known to send what object 19 needs; it has no stand-in
-here. Its littlefs 1 on /usr is simulated as littlefs 2.
+Its firmware has a `lwm2m` module of its own: `with_client("native")` of this profile. Its
+littlefs 1 on /usr is simulated as littlefs 2.
 """
 
 from dataclasses import replace
