@@ -15,11 +15,12 @@ from rich.console import Console
 from tools import figures
 from tools.checker import check
 from tools.ctwing.trace import write_pcap, write_raw_pcap
+from tools.deployment import PROTOCOLS
 from tools.faults import BY_NAME, TABLE, listing
 from tools.faults.player import RANDOM, Chance, One, outcome, plan_of
 from tools.module.module import ENGINES
 from tools.module.profiles import FAMILIES, OPTIONAL
-from tools.scenario import PROTOCOLS, Hooks, Plan, ScenarioError, play
+from tools.scenario import Hooks, Plan, ScenarioError, play
 from tools.tables import SETTINGS, literal, setting
 from tools.timeline import Timeline, summary
 

@@ -37,7 +37,8 @@ def check(name: str, value):
 
 
 def _hold(trial: dict, base=None) -> None:
-    """Raises BadSetting unless each is allowed, and all go together on top of `base`."""
+    """Raises BadSetting unless each is allowed, and all go together on top of `base`; what they make use of joins
+    them."""
     from device import settings_table
 
     wrong = settings_table.wrong(trial, base)

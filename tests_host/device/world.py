@@ -16,12 +16,13 @@ from typing import Any
 from tools.checker import Verdict, check, entries, waiting
 from tools.ctwing.aep import Aep
 from tools.ctwing.dtls_own import Engine, Options
+from tools.deployment import AEP_ADDRESS, AEP_NAMES, AEP_PORT, DTLS_PORT, PSK
 from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES
 from tools.module.profiles.networks import CHINA_TELECOM
-from tools.scenario import AEP_ADDRESS, AEP_NAMES, AEP_PORT, DTLS_PORT, PSK, Given, Plan, Run, ScenarioError, files
+from tools.scenario import Given, Plan, Run, ScenarioError, files
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Network
