@@ -19,7 +19,7 @@ from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
-from tools.module.tree import DTLS, CompileError, boot_record, build, surplus
+from tools.module.tree import DTLS, MODEM, CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
@@ -78,6 +78,9 @@ class Plan:
     """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
     lacks: tuple[str, ...] = ()
     """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
+    client: str | None = None
+    """What the image has of an LwM2M client of its own: one of tools/module/profiles/base.py's CLIENTS; None: what its
+    family has."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
     nat_keeps_port: bool = False
@@ -258,6 +261,8 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
 def profile(plan: Plan) -> Profile:
     """The family's profile with what the plan changes."""
     family = FAMILIES[plan.family]
+    if plan.client is not None:
+        family = family.with_client(plan.client)
     return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters,
                    lacks=family.lacks | {*plan.lacks})
 
@@ -269,12 +274,21 @@ def files(plan: Plan, config: dict[str, Any] | None = None, ca: str = "") -> dic
         config = deployment.config(plan, 0, Identity())
     try:
         tree = build(ROOT, engine=plan.engine, replace={"app.py": plan.app.encode()} if plan.app else {},
-                     without=() if plan.dtls or FAMILIES[plan.family].usr_blocks >= ROOMY else DTLS)
+                     without=left_out(plan))
     except CompileError as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("Traceback")]
         raise ScenarioError("compile", ": ".join(lines), "see `make check`") from None
     more = {deployment.CA_FILE: ca.encode()} if ca else {}
     return {**tree, **more, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}
+
+
+def left_out(plan: Plan) -> tuple[str, ...]:
+    """What is not put on a small flash, because the device does without."""
+    if FAMILIES[plan.family].usr_blocks >= ROOMY:
+        return ()
+    engine = plan.config.get("lwm2m.engine", default("lwm2m.engine"))
+    ours = plan.dtls and engine != "modem"
+    return (() if ours else DTLS) + (MODEM if engine == "python" else ())
 
 
 def commands(plan: Plan) -> list[tuple[int, dict]]:

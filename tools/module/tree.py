@@ -30,6 +30,9 @@ ROOMY = 512
 DTLS = ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py")
 """What a device without a key does without where its flash is small: 13 blocks."""
 
+MODEM = ("aep/lwm2m_modem.py", "aep/modem_")
+"""And one that does not use the modem's own LwM2M client: 4 blocks."""
+
 
 class CompileError(Exception):
     """mpy-cross refused a file; the text is its message."""
