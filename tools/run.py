@@ -41,7 +41,8 @@ def run(
     wakes: Annotated[int | None, typer.Option(min=1, max=10000, help="Wakes to run.", show_default=str(WAKES))] = None,
     engine: Annotated[Engine, typer.Option(help="vm: the MicroPython VM; cpython: in process.")] = Engine.vm,  # type: ignore[attr-defined]
     seed: Annotated[int, typer.Option(help="Everything that is drawn is drawn from it.")] = 1,
-    lwm2m_engine: Annotated[Speaker | None, typer.Option(help="Who speaks LwM2M: our own client, or the module's.")] = None,
+    lwm2m_engine: Annotated[Speaker | None, typer.Option(help="Who speaks LwM2M: our own client, or the module's.",
+                                                         show_default="python")] = None,
     modem_client: Annotated[Client | None, typer.Option(help="The LwM2M client that the image has.",
                                                         show_default="the family's")] = None,
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of datagrams lost, e.g. 0.02.")] = 0.0,

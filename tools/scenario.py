@@ -19,7 +19,7 @@ from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
-from tools.module.tree import DTLS, MODEM, CompileError, boot_record, build, surplus
+from tools.module.tree import CompileError, boot_record, build, spared, surplus
 from tools.tables import ROOT, default, setting
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
@@ -28,9 +28,6 @@ from tools.world.network import Datagram, Network
 NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpython.md §3.6); 0: it was on already
 RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
-
-ROOMY = 100
-"""Blocks of /usr from which on a device has DTLS on its flash whether it has a key or not."""
 
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
@@ -240,11 +237,11 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
     )
     product, device = deployment.provision(plan, aep, module.identity)
     events.emit("aep", "product", f"product {product}, device {device[:8]}… created", product=product, device=device)
+    config = deployment.config(plan, product, module.identity)
     if plan.engine == "cpython":
-        more = surplus(ROOT, plan.app)
+        more = surplus(ROOT, plan.app, spared(config))
         module.flash = Flash(blocks=module.profile.usr_blocks + more)
         module.flash.surplus = more
-    config = deployment.config(plan, product, module.identity)
     module.flash.install(files(plan, config, aep.ca_pem if plan.protocol == "mqtts" else ""))
     run = Run(plan, events, network, aep, module, device)
     try:
@@ -274,21 +271,12 @@ def files(plan: Plan, config: dict[str, Any] | None = None, ca: str = "") -> dic
         config = deployment.config(plan, 0, Identity())
     try:
         tree = build(ROOT, engine=plan.engine, replace={"app.py": plan.app.encode()} if plan.app else {},
-                     without=left_out(plan))
+                     without=spared(config))
     except CompileError as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("Traceback")]
         raise ScenarioError("compile", ": ".join(lines), "see `make check`") from None
     more = {deployment.CA_FILE: ca.encode()} if ca else {}
     return {**tree, **more, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}
-
-
-def left_out(plan: Plan) -> tuple[str, ...]:
-    """What is not put on a small flash, because the device does without."""
-    if FAMILIES[plan.family].usr_blocks >= ROOMY:
-        return ()
-    engine = plan.config.get("lwm2m.engine", default("lwm2m.engine"))
-    ours = plan.dtls and engine != "modem"
-    return (() if ours else DTLS) + (MODEM if engine == "python" else ())
 
 
 def commands(plan: Plan) -> list[tuple[int, dict]]:

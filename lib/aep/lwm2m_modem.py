@@ -37,7 +37,7 @@ _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a n
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
 _RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as in seldom.py
 _POLL = const(250)  # ms from one look to the next while the radio is on
-_POLL_ASLEEP = const(10000)  # and in light sleep: the platform repeats a command for a minute and a half (RFC 7252 §4.8)
+_POLL_ASLEEP = const(10000)  # and in light sleep: the platform repeats a command for 90 s (RFC 7252 §4.8)
 # What `saved` gives: registration.py's, since "auto" may choose our own client at the next wake.
 SAVED = {
     "form": 0, "server": "", "ep": "", "loc": "", "tok": {}, "attr": {}, "forms": {}, "marks": {}, "state": "",
