@@ -75,6 +75,9 @@ class Plan:
     """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
     lacks: tuple[str, ...] = ()
     """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
+    client: str | None = None
+    """What the image has of an LwM2M client of its own: one of tools/module/profiles/base.py's CLIENTS; None: what its
+    family has."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
     nat_keeps_port: bool = False
@@ -255,6 +258,8 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
 def profile(plan: Plan) -> Profile:
     """The family's profile with what the plan changes."""
     family = FAMILIES[plan.family]
+    if plan.client is not None:
+        family = family.with_client(plan.client)
     return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters,
                    lacks=family.lacks | {*plan.lacks})
 

@@ -29,8 +29,9 @@ ROOMY = 512
 
 
 PARTS = {
-    "lwm2m": ("aep/lwm2m.py", "aep/registration.py", "aep/observers.py", "aep/seldom.py", "aep/shortcuts.py", "m2m/",
-              "coap/", "device/manage.py"),
+    "lwm2m": ("aep/lwm2m.py", "aep/registration.py", "aep/observers.py", "aep/seldom.py", "m2m/", "coap/",
+              "device/manage.py"),
+    "learned": ("aep/shortcuts.py",),
     "dtls": ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py"),
     "modem": ("aep/lwm2m_modem.py", "aep/modem_"),
     "mqtt": ("mqtt/", "aep/mqtt.py"),
@@ -48,7 +49,7 @@ def needed(config: dict[str, Any]) -> set[str]:
     out = {"thing"} if config.get("payload", "transparent") != "transparent" else set()
     if protocol == "lwm2m":
         engine = config.get("lwm2m.engine", "python")
-        out |= {"lwm2m"} if engine == "python" else {"lwm2m", "modem"}
+        out |= {"learned"} | {"python": {"lwm2m"}, "modem": {"modem"}}.get(engine, {"lwm2m", "modem"})
         return out | {"dtls"} if config.get("security") == "psk" and engine != "modem" else out
     if protocol == "tcp":
         return out | {"connection", "tcp"}
