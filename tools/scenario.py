@@ -20,6 +20,7 @@ from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
 from tools.module.tree import DTLS, CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
+from tools.things import declaration, encode
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Datagram, Network
@@ -38,6 +39,9 @@ RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
 
 PROTOCOLS = ("lwm2m", "lwm2m-dtls")
+
+TRANSPARENT, BINARY = "transparent", "thing-binary"
+"""Of the device's setting payload."""
 
 PSK = "NOTaSECRETofyour"
 """Of the simulated device."""
@@ -94,6 +98,11 @@ class Plan:
     def mode(self) -> str:
         """power.mode of the device."""
         return self.config.get("power.mode", default("power.mode"))
+
+    @property
+    def payload(self) -> str:
+        """payload of the device: transparent, or the format of its thing model."""
+        return self.config.get("payload", default("payload"))
 
     @property
     def dtls(self) -> bool:
@@ -237,7 +246,7 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
     )
     mode = "PSM" if plan.mode == "psm" else "DRX"
     product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode,
-                                 encryption="dtls" if plan.dtls else "plain")
+                                 encryption="dtls" if plan.dtls else "plain", transparent=plan.payload == TRANSPARENT)
     who = module.identity
     imei = who.imei if plan.provisioned else "86000000" + who.imei[8:]
     device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.dtls else "")
@@ -396,11 +405,21 @@ def _sleep(run: Run) -> float:
 
 
 def _command(run: Run, service: int, fields: dict) -> None:
-    task = len(run.given) + 1
-    body = json.dumps({**fields, "taskId": task, "serviceId": service}, separators=(",", ":"))
     ttl = min(TTL_LIMIT, 3 * interval(run.plan) + 86400)  # longer than the sleeps it may have to wait
-    number = run.aep.command(run.device, body, data_type="json", ttl=ttl)
+    give(run, service, fields, ttl)
+
+
+def give(run: Run, service: int, fields: dict, ttl: int) -> int:
+    """Gives a command in the product's format; returns its task."""
+    task = len(run.given) + 1
+    if run.plan.payload == BINARY:
+        body = encode.command(declaration.read_file(), service, task, fields, BINARY)
+        number = run.aep.command(run.device, body.hex(), data_type="hex", ttl=ttl)
+    else:
+        text = json.dumps({**fields, "taskId": task, "serviceId": service}, separators=(",", ":"))
+        number = run.aep.command(run.device, text, data_type="json", ttl=ttl)
     run.given.append(Given(task, service, fields, number))
+    return task
 
 
 def _why(run: Run) -> str:

@@ -51,7 +51,7 @@ class Session(Registration):
         if not self.resumed:
             self._register(until)
 
-    def send(self, payload: bytes, until: int, sure: bool = False) -> int:
+    def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
         """One report; returns ACKNOWLEDGED, or HANDED_OVER where reports are sent without confirmation and this one
         need not be `sure`. Raises SessionLost, Silent or NoPath."""
         confirmed = sure or self._settings["report.type"] == "con"
