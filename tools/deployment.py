@@ -57,7 +57,7 @@ def provision(plan: "Plan", aep: Aep, who: Identity, mode: str = "") -> tuple[in
         return product, aep.create_device(product, name="meter", number=imei, token=TOKEN)
     mode = mode or ("PSM" if plan.mode == "psm" else "DRX")
     product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode,
-                                 encryption="dtls" if plan.dtls else "plain")
+                                 encryption="dtls" if plan.dtls else "plain", transparent=transparent)
     return product, aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.dtls else "")
 
 

@@ -24,7 +24,7 @@ from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES
 from tools.module.profiles.networks import CHINA_TELECOM
-from tools.scenario import Given, Plan, Run, ScenarioError, files
+from tools.scenario import Plan, Run, ScenarioError, files, give
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Network
@@ -163,11 +163,7 @@ class World:
 
     def command(self, service: int, **fields: Any) -> int:
         """Gives a command; returns its task."""
-        task = len(self.run.given) + 1
-        body = json.dumps({**fields, "taskId": task, "serviceId": service}, separators=(",", ":"))
-        number = self.aep.command(self.device, body, data_type="json", ttl=COMMAND_TTL)
-        self.run.given.append(Given(task, service, fields, number))
-        return task
+        return give(self.run, service, fields, COMMAND_TTL)
 
     def stored(self) -> list[dict[str, Any]]:
         """Every entry the platform has, in the order it came."""
