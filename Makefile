@@ -50,7 +50,7 @@ oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `m
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(OLD_VM) >&2; \
 	else echo "no npm: tests in MicroPython 1.10 will skip (apt-get install nodejs npm)" >&2; fi
 
-JUDGES := tshark libcoap3-bin mosquitto openssl nodejs npm valgrind
+JUDGES := tshark libcoap3-bin mosquitto mosquitto-clients openssl nodejs npm valgrind
 judges: ## outside programs that tests ask: installs them on Debian as root, else prints the line
 	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \

@@ -14,8 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tools.ctwing.store import Uplink
+from tools.deployment import acknowledges
 from tools.module.flash import Flash
 from tools.scenario import NO_BOOT, Run, interval
+from tools.segments import acknowledgement
+from tools.things import declaration, decode
+from tools.things.model import RESPONSE, ModelError
 from tools.truth import LANDING, Truth
 from tools.world.events import Event
 
@@ -66,6 +70,9 @@ class Verdict:
 
 Entry = dict[str, Any]
 
+OURS = ("uplink", "timeless", "t")
+"""Of an entry: what is not the device's, and the time, which it may learn between two tries."""
+
 
 def check(run: Run) -> Verdict:
     """The verdict on a run."""
@@ -80,13 +87,49 @@ def check(run: Run) -> Verdict:
 
 
 def entries(run: Run) -> list[Entry]:
-    """Every entry the platform stored, in the order it came, with `uplink`: the message that carried it."""
-    out = []
+    """Every entry the platform stored, in the order it came, with `uplink`: the message that carried it. One whose
+    service declares no id has a negative one of ours; a message that came again has that of the first."""
+    form = run.plan.config.get("payload", "transparent")
+    out: list[Entry] = []
     for uplink in run.aep.all_uplinks(run.device):
-        body = json.loads(uplink.payload)
-        for entry in body if isinstance(body, list) else [body]:
-            out.append({**entry, "uplink": uplink})
+        if form == "transparent":
+            body = json.loads(uplink.payload)
+            out += [{**entry, "uplink": uplink} for entry in (body if isinstance(body, list) else [body])]
+        else:
+            out.append({**_decoded(uplink.payload, form), "uplink": uplink})
+    _number(run, out)
     return out
+
+
+def _decoded(payload: bytes, form: str) -> Entry:
+    """An entry of a thing model, without what stands for a value that it has not. AssertionError where it is not as
+    declared: the platform would drop it."""
+    services = declaration.read_file()
+    try:
+        entry = decode.uplink(services, payload, form)
+    except ModelError as error:
+        raise AssertionError(f"{payload.hex()}: {error}") from None
+    service = next(one for one in services if one.id == entry["serviceId"])
+    entry["timeless"] = "t" not in entry
+    for one in service.fields:
+        if one.name == "t" and one.unit == "ms":
+            entry["t"] //= 1000
+        elif service.kind != RESPONSE and one.empty is not None and entry[one.name] == one.empty:
+            del entry[one.name]
+    return entry
+
+
+def _number(run: Run, found: list[Entry]) -> None:
+    """Ids of ours for those that have none: a message whose acknowledgement never arrived came again."""
+    nameless = [entry for entry in found if "id" not in entry]
+    truth = Truth(run) if nameless else None
+    last: dict[bytes, Entry] = {}
+    for number, entry in enumerate(nameless, 1):
+        before = last.get(entry["uplink"].payload)
+        assert truth is not None
+        again = before is not None and not _acknowledgement_arrived(run, truth, before["uplink"])
+        entry["id"] = before["id"] if before is not None and again else -number
+        last[entry["uplink"].payload] = entry
 
 
 def waiting(flash: Flash) -> list[Entry]:
@@ -113,7 +156,7 @@ def _readings(run: Run, truth: Truth, stored: list[Entry], left: list[Entry], ve
     at_platform = {entry["id"]: entry for entry in stored if "taskId" not in entry}
     kept = {e["id"]: {**dict(e["f"]), "serviceId": e["s"], "t": e["t"], "id": e["id"]} for e in left if "task" not in e}
     held = list({**kept, **at_platform}.values())
-    unasked = run.plan.config.get("report.type") == "non"  # the platform acknowledges none (RFC 7252 §4.3)
+    unasked = not acknowledges(run.plan)
     acked = {e["id"] for e in stored if "taskId" not in e and (unasked or e["uplink"].acknowledged)}
     verdict.readings_acknowledged, verdict.readings_taken = len(acked), len(held)
     verdict.readings_waiting = len(held) - len(at_platform)
@@ -148,6 +191,8 @@ def _match(run: Run, truth: Truth, name: str, unmatched: list[Entry], verdict: V
 def _same(truth: Truth, entry: Entry, name: str, scale: int, event: Event) -> bool:
     if round(float(entry[name]) * scale) != event.data["value"]:
         return False
+    if entry.get("timeless"):
+        return event.t <= entry["uplink"].t
     when = entry.get("t")
     if not when:  # only what was taken before the clock was first set may have no time
         return not truth.told or event.t < truth.told[0]
@@ -182,27 +227,32 @@ def _ids(run: Run, truth: Truth, stored: list[Entry], left: set[int], verdict: V
     by_id: dict[int, list[Entry]] = {}
     for entry in stored:
         by_id.setdefault(entry["id"], []).append(entry)
-    for number in range(1, max([*by_id, *left], default=0)):
-        if number not in by_id and number not in left:
-            verdict.readings_lost += 1
-            verdict.problems.append(f"lost: id {number} is neither at the platform nor in the outbox")
+    missing = [n for n in range(1, max([*by_id, *left], default=0)) if n not in by_id and n not in left]
+    for number in missing[sum(number < 0 for number in by_id) :]:  # each that came without its id is one of them
+        verdict.readings_lost += 1
+        verdict.problems.append(f"lost: id {number} is neither at the platform nor in the outbox")
     for number, found in by_id.items():
         verdict.readings_duplicated += len(found) - 1
         for entry in found[:-1]:
             if _acknowledgement_arrived(run, truth, entry["uplink"]):
                 verdict.problems.append(f"doubled: id {number} came again though its first message was acknowledged")
-        bodies = {json.dumps({k: v for k, v in e.items() if k not in ("uplink", "t")}, sort_keys=True) for e in found}
+        bodies = {json.dumps({k: v for k, v in e.items() if k not in OURS}, sort_keys=True) for e in found}
         if len(bodies) > 1:
             verdict.problems.append(f"changed: id {number} stands for {len(bodies)} different entries")
 
 
 def _acknowledgement_arrived(run: Run, truth: Truth, uplink: Uplink) -> bool:
-    """Whether the network carried an ACK (RFC 7252 §4.2) of this message to the module's socket, and the module could
-    still make something of it: it stayed on, and its flash took what was to be noted."""
-    ack = bytes([0x60, 0x00]) + uplink.mid.to_bytes(2, "big")
+    """Whether the network carried an acknowledgement (of LwM2M an ACK, RFC 7252 §4.2) of this message to the module's
+    socket, and the module could still make something of it: it stayed on, and its flash took what was to be noted.
+    Under TLS it cannot be seen."""
+    if not acknowledges(run.plan):
+        return False
+    streams = run.plan.streams
+    ack = acknowledgement(run.plan.protocol, uplink.mid) if streams else b"\x60\0" + uplink.mid.to_bytes(2, "big")
     for datagram in run.network.trace:
         sent = datagram.t_us / 1e6
-        if datagram.direction != "down" or run.opened(datagram) != ack or datagram.lost:
+        data = run.opened(datagram)
+        if datagram.direction != "down" or datagram.lost or not (ack in data if streams else ack == data):
             continue
         if not 0 <= sent - uplink.t < EXCHANGE_LIFETIME or truth.flash_refused(sent):
             continue
@@ -230,7 +280,7 @@ def _commands(run: Run, truth: Truth, answers: list[Entry], verdict: Verdict) ->
             may_have_failed.add(given.task)
         elif told != {"serviceId": given.service + 1000, "act_result": 0, **given.fields}:
             verdict.problems.append(f"{what} was answered {told}")
-        if not found[0]["uplink"].acknowledged:
+        if not found[0]["uplink"].acknowledged and acknowledges(run.plan):
             verdict.problems.append(f"{what}: the answer was not acknowledged")
     verdict.problems += [f"task {task} was answered and never given" for task in by_task]
     moves = [event.data["state"] for event in run.events.of("valve")]

@@ -31,7 +31,7 @@ class Session(lwm2m.Session):
         except s.Silent as fault:
             raise SecureSilent(fault.args[0])
 
-    def send(self, payload: bytes, until: int, sure: bool = False) -> int:
+    def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
         """As the contract says."""
         try:
             return lwm2m.Session.send(self, payload, until, sure)

@@ -16,7 +16,7 @@ _STATE = "/usr/state/"
 _TRIAL_WAKES = const(2)
 _LONGEST = const(4096)  # bytes of config.json
 # Of the table: settings saved under it need no check. A test compares; write there what it says.
-TABLE_MARK = const(0x35973662)
+TABLE_MARK = const(0x1CDA7055)
 
 _current = []  # the one Settings of this boot
 
@@ -37,7 +37,8 @@ def check(name: str, value):
 
 
 def _hold(trial: dict, base=None) -> None:
-    """Raises BadSetting unless each is allowed, and all go together on top of `base`."""
+    """Raises BadSetting unless each is allowed, and all go together on top of `base`; what they make use of joins
+    them."""
     from device import settings_table
 
     wrong = settings_table.wrong(trial, base)

@@ -5,6 +5,8 @@ import ujson
 from micropython import const
 
 _LONGEST = const(4096)  # bytes of config.json
+# ms: a connection is closed before enhanced sleep ends the radio's, 1 s after the last message, or it would begin anew
+_QUICK = const(800)
 
 # [name, type, unit, lowest or choices, highest, default, what it does]. No default: the setting is required.
 TABLE = [
@@ -39,7 +41,7 @@ TABLE = [
     ["report.batch", "int", "", 1, 16, 4, "most entries of the outbox in one uplink; 512 bytes bound it as well"],
     ["report.type", "choice", "", ("con", "non"), None, "con", "con: acknowledged; non: may be lost unseen"],
     ["outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"],
-    ["listen.window", "int", "ms", 200, 10000, 2000, "how long to wait for commands after the last message"],
+    ["listen.window", "int", "ms", 200, 10000, 2000, "wait for commands after the last message; none given: 2000, MQTT and TCP 800"],
     ["downlink.mode", "choice", "", ("push", "buffer"), None, "push", "buffer: kept until app.py asks"],
     ["link.dns", "addresses", "", 0, 2, "", "name servers where the network gives none"],
     ["link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"],
@@ -84,7 +86,7 @@ def problem(name: str, value) -> str:
 
 def wrong(trial: dict, base) -> str:
     """The first of these settings that is not allowed, as a message, or ""; on top of `base`, unless it is None, they
-    must go together."""
+    must go together. Settings that are used only from now on join the trial with their defaults."""
     for name in trial:
         found = problem(name, trial[name])
         if found:
@@ -93,6 +95,9 @@ def wrong(trial: dict, base) -> str:
         return ""
     values = dict(base)
     values.update(trial)
+    for row in TABLE:
+        if row[0] not in values and row[5] is not None and used(row[0], values):
+            values[row[0]] = trial[row[0]] = row[5]
     return missing(values)
 
 
@@ -119,21 +124,40 @@ def parse(text):
     if not isinstance(given, dict):
         return None, "config.json: not an object of settings"
     values = defaults()
-    values["server.port"] = _port(given)
     for name in given:  # the module's ujson takes names that are no text
         wrong = problem(name, given[name])
         if wrong:
             return None, wrong
         values[name] = given[name]
+    if "server.port" not in given:
+        values["server.port"] = _port(values)
+    if "listen.window" not in given and values["protocol"] != "lwm2m":
+        values["listen.window"] = _QUICK
     wrong = missing(values)
-    return (None, wrong) if wrong else (values, "")
+    return (None, wrong) if wrong else (_kept(values, given), "")
 
 
-def _port(given: dict) -> int:
+def _port(values: dict) -> int:
     """The port of the chosen protocol (ctwing.md §1.2)."""
-    if given.get("security") == "psk":
+    if values["security"] == "psk":
         return 5684
-    return {"mqtt": 1883, "mqtts": 8883, "tcp": 8996}.get(given.get("protocol"), 5683)
+    return {"mqtt": 1883, "mqtts": 8883, "tcp": 8996}.get(values["protocol"], 5683)
+
+
+def used(name: str, values: dict) -> bool:
+    """Whether a setting has a meaning under these."""
+    room = name.split(".")[0]
+    if room in ("psk", "psk_id", "psk_hex", "dtls"):
+        return values["security"] == "psk"
+    protocol = values["protocol"]
+    if room in ("lwm2m", "mqtt", "tcp"):
+        return protocol.startswith(room)
+    return room != "device" or protocol != "lwm2m"
+
+
+def _kept(values: dict, given: dict) -> dict:
+    """Without those that nobody gave and nobody uses: they are not worth their heap."""
+    return {name: values[name] for name in values if name in given or used(name, values)}
 
 
 def known(values: dict):
@@ -143,19 +167,19 @@ def known(values: dict):
     for name in values:
         if not problem(name, values[name]):
             found[name] = values[name]
-    return None if missing(found) else found
+    return None if missing(found) else _kept(found, values)
 
 
 def missing(values: dict) -> str:
     """The first setting that is required and has no value, as a message, or ""."""
     for row in TABLE:
-        if row[0] not in values:
+        if row[5] is None and row[0] not in values:
             return "%s: missing; %s" % (row[0], row[6])
-    if values["security"] == "psk" and bool(values["psk"]) == bool(values["psk_hex"]):
+    if values["security"] == "psk" and bool(values.get("psk")) == bool(values.get("psk_hex")):
         return "security: psk needs the key, either as psk or as psk_hex"
     if values["protocol"] != "lwm2m":
         for name in ("device.id", "device.token"):
-            if not values[name]:
+            if not values.get(name):
                 return "%s: protocol %s needs it" % (name, values["protocol"])
         if values["security"] == "psk":
             return "security: psk is for protocol lwm2m"

@@ -41,7 +41,17 @@ def allowed(name, value):
 def fit(config):
     """Whether such a config.json is to be used."""
     good = "server.host" in config and all(name in NAMES and allowed(name, value) for name, value in config.items())
-    return good and (config.get("security") != "psk" or bool(config.get("psk")) != bool(config.get("psk_hex")))
+    return good and together(config)
+
+
+def together(config):
+    """Whether settings that are each allowed go together."""
+    psk, protocol = config.get("security") == "psk", config.get("protocol", "lwm2m")
+    payload = config.get("payload", "transparent")
+    if protocol == "lwm2m":
+        return not psk or bool(config.get("psk")) != bool(config.get("psk_hex"))
+    known = config.get("device.id") and config.get("device.token")
+    return bool(known) and not psk and payload != ("thing-json" if protocol == "tcp" else "thing-binary")
 
 
 # -- config.json -------------------------------------------------------------------------------------------------------
@@ -70,7 +80,7 @@ def test_a_device_that_worked_is_stopped_by_no_config(config):
         good = isinstance(config, dict) and fit(config)
         assert (found.problem == "") == good
         assert found.values["report.interval"] == (config.get("report.interval", 21600) if good else 3600)
-        assert all(allowed(name, found.values[name]) for name in NAMES)
+        assert all(allowed(name, found.values[name]) for name in found.values)
 
 
 @EXAMPLES
@@ -80,7 +90,7 @@ def test_a_good_config_with_any_one_byte_changed_never_leaves_a_value_out_of_ran
     at = data.draw(st.integers(0, len(text) - 1))
     text[at] = data.draw(st.sampled_from([*string.printable.encode(), 0, 255]))
     found = Device(bytes(text)).power_on()
-    assert found.problem or all(allowed(name, found.values[name]) for name in NAMES)
+    assert found.problem or all(allowed(name, found.values[name]) for name in found.values)
 
 
 def test_text_that_is_no_text_is_refused_with_a_message():
@@ -123,7 +133,7 @@ def test_any_change_is_in_force_over_power_off_or_raises_badsetting_and_changes_
     device = Device()
     found = device.power_on()
     before = dict(found.values)
-    if name in NAMES and allowed(name, value):
+    if name in NAMES and allowed(name, value) and together({name: value}):
         found.change(name, value)
         assert found.values == {**before, name: value}
         assert device.power_on().values == {**before, name: value}
@@ -145,11 +155,11 @@ def test_any_sequence_of_changes_and_wakes_leaves_every_value_in_range(steps):
             found.change(name, value)
         except device.module.BadSetting:
             assert not allowed(name, value)
-        assert all(allowed(row, found.values[row]) for row in NAMES)
+        assert all(allowed(row, found.values[row]) for row in found.values)
     device.wake(), device.wake(), device.wake()
     found = device.power_on()
     assert found.on_trial == {}
-    assert all(allowed(row, found.values[row]) for row in NAMES)
+    assert all(allowed(row, found.values[row]) for row in found.values)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ JUDGES: dict[str, tuple[Callable[[], str | None], str]] = {
     # Debian's is where only root's PATH leads
     "mosquitto": (_program("mosquitto", "/usr/sbin/mosquitto"), "apt-get install mosquitto, or brew install mosquitto"),
     "mosquitto_passwd": (_program("mosquitto_passwd"), "apt-get install mosquitto, or brew install mosquitto"),
+    "mosquitto_pub": (_program("mosquitto_pub"), "apt-get install mosquitto-clients, or brew install mosquitto"),
+    "mosquitto_sub": (_program("mosquitto_sub"), "apt-get install mosquitto-clients, or brew install mosquitto"),
     "valgrind": (_program("valgrind"), "apt-get install valgrind"),
     "openssl": (_program("openssl"), "apt-get install openssl"),
     "node": (_program("node"), "apt-get install nodejs npm, or brew install node"),

@@ -1,7 +1,7 @@
 """MicroPython's own modules for the CPython engine, cut down to what QuecPython documents (quecpython.md §1.3, §1.6,
 §1.7). What is missing here is missing on purpose: code that needs it fails as on the module.
 
-Left out in both engines until something needs them: urandom (use uos.urandom), uselect, uzlib, ussl.
+Left out in both engines until something needs them: urandom (use uos.urandom), uselect, uzlib.
 """
 
 import binascii

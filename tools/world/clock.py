@@ -6,11 +6,14 @@ Time is kept as whole microseconds: no float error accumulates, whatever the pat
 """
 
 import asyncio
+import errno
 import heapq
 import itertools
 import selectors
 from collections.abc import Callable
 from typing import Any
+
+from tools.world.streams import FIRST_PORT, MemoryServer
 
 SILENCE_LIMIT = 30.0
 """Real seconds a computing VM or a datagram on loopback may stay silent before the world gives up."""
@@ -75,6 +78,7 @@ class WorldLoop(asyncio.SelectorEventLoop):
         self._open: set[int] = set()  # ports of endpoints that can receive
         self._known: set[int] = set()  # ports of every endpoint there ever was: their datagrams are counted
         self._orders = itertools.count()
+        self.servers: dict[int, MemoryServer] = {}  # of streams, by port
         super().__init__(self.jump)
         self._clock_resolution = 1e-6
 
@@ -126,6 +130,22 @@ class WorldLoop(asyncio.SelectorEventLoop):
         except Exception as error:  # noqa: BLE001 - handed to whoever awaits the future
             future.set_exception(error)
         return future
+
+    async def create_server(  # type: ignore[override]
+        self, protocol_factory: Any, host: Any = None, port: Any = None, *, ssl: Any = None, **kwargs: Any
+    ) -> MemoryServer:
+        """A server in memory: whoever connects to it lives in this world too (tools/world/flows.py). Port 0 takes the
+        next free one."""
+        number = port or next(n for n in itertools.count(FIRST_PORT) if n not in self.servers)
+        if number in self.servers:
+            raise OSError(errno.EADDRINUSE, f"port {number} is taken")
+        address = (host if isinstance(host, str) else "127.0.0.1", number)
+        server = MemoryServer(self, protocol_factory, address, ssl, lambda: self._no_server(number))
+        self.servers[number] = server
+        return server
+
+    def _no_server(self, number: int) -> None:
+        self.servers.pop(number, None)
 
     async def create_datagram_endpoint(self, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's; a datagram between two endpoints of this loop holds the clock until it has landed."""

@@ -15,6 +15,9 @@ from typing import Any
 
 from tools.world.clock import WorldLoop
 from tools.world.events import Events
+from tools.world.flows import Flows
+from tools.world.streams import MemoryServer
+from tools.world.tcp import Segment
 
 Address = tuple[str, int]
 
@@ -30,11 +33,14 @@ HOLD_UP_MS, SECOND_MS = (300, 2500), (5, 400)
 HEADERS = {4: 28, 6: 48}
 """Bytes of IP and UDP headers (RFC 791, RFC 8200, RFC 768)."""
 
+TCP_MORE, SYN_OPTION = 12, 4
+"""How much longer TCP's header is than UDP's, and the option (largest segment) of one with SYN (RFC 9293 §3.1)."""
+
 
 @dataclass(frozen=True)
 class Datagram:
-    """One datagram, recorded when its sender let it go. `local` is the module's address, `remote` the platform's.
-    `lost`: it never arrived."""
+    """One datagram, or one segment of TCP, recorded when its sender let it go. `local` is the module's address,
+    `remote` the platform's. `lost`: it never arrived. `segment` tells what TCP's header says."""
 
     t_us: int
     direction: str  # "up" or "down"
@@ -42,11 +48,13 @@ class Datagram:
     lost: bool
     local: Address
     remote: Address
+    segment: Segment | None = None
 
     @property
     def wire_bytes(self) -> int:
-        """Its length with IP and UDP headers."""
-        return len(self.data) + HEADERS[6 if ":" in self.local[0] else 4]
+        """Its length with IP and UDP or TCP headers."""
+        tcp = 0 if self.segment is None else TCP_MORE + SYN_OPTION * bool(self.segment.flags & 2)
+        return len(self.data) + HEADERS[6 if ":" in self.local[0] else 4] + tcp
 
 
 @dataclass(eq=False)
@@ -113,6 +121,9 @@ class Network:
         self._loss = {way: random.Random(f"{seed}/loss/{way}") for way in ("up", "down")}
         self._disorder = random.Random(f"{seed}/disorder")
         self._served: dict[Address, Address] = {}
+        self._streams: dict[Address, Address] = {}  # those behind which a server of streams stands
+        self.flows = Flows(self)
+        self._sequences = random.Random(f"{seed}/sequences")
         self._names: dict[str, list[str]] = {}
         self._bindings: dict[tuple[Address, Address], _Binding] = {}
         self._forgotten: deque[_Binding] = deque()
@@ -127,6 +138,19 @@ class Network:
             known = self._names.setdefault(name.lower(), [])
             if ip not in known:
                 known.append(ip)
+
+    def serve_stream(self, ip: str, port: int, real: Address) -> None:
+        """Routes the public address (ip, port) of TCP to a server of the loop."""
+        self._streams[str(ipaddress.ip_address(ip)), port] = real
+
+    def listening(self, remote: Address) -> MemoryServer | None:
+        """The server behind a public address, None where nobody listens."""
+        real = self._streams.get(remote)
+        return None if real is None else self.loop.servers.get(real[1])
+
+    def serves(self, remote: Address) -> bool:
+        """Whether there is a host at all: one that answers a SYN to a closed port with RST."""
+        return remote[0] in {ip for ip, _ in (*self._served, *self._streams)}
 
     def name(self, name: str, addresses: Iterable[str]) -> None:
         """From now on `name` resolves to these."""
@@ -147,9 +171,11 @@ class Network:
         """The NAT is restarted: every binding is gone."""
         for binding in list(self._bindings.values()):
             self._forget(binding)
+        self.flows.forget()
 
     async def close(self) -> None:
-        """Closes every loopback endpoint."""
+        """Closes every loopback endpoint and connection."""
+        self.flows.close()
         for task in list(self._makers):
             await task
         while self._bindings:
@@ -183,6 +209,23 @@ class Network:
             self.loop.call_later(self.latency_ms[0] / 1000, self._arrive, leg.local, sender, data)
         return len(self.legs)
 
+    # -- for tools/world/flows.py ----------------------------------------------------------------------------------
+
+    def draw(self, direction: str) -> bool:
+        """Whether the next packet of this direction is lost."""
+        return self._draw(direction)
+
+    def draw_sequence(self) -> int:
+        """A first sequence number."""
+        return self._sequences.getrandbits(32)
+
+    def record(self, direction: str, segment: Segment, lost: bool, local: Address, remote: Address) -> None:
+        self.trace.append(Datagram(self.loop.now_us, direction, segment.data, lost, local, remote, segment))
+
+    def carry(self, land: Callable[..., None], *args: Any) -> None:
+        """Lands a segment after its delay."""
+        self._carry(self._delay(), land, *args)
+
     # -- what was on the wire ------------------------------------------------------------------------------------
 
     def mark(self) -> int:
@@ -202,6 +245,8 @@ class Network:
         digest = hashlib.sha256()
         for d in self.trace:
             digest.update(b"%d %s %d " % (d.t_us, d.direction.encode(), len(d.data)) + content(d))
+            if d.segment is not None:
+                digest.update(b"%d %d %d " % (d.segment.flags, d.segment.seq, d.segment.ack))
         return digest.hexdigest()
 
     # -- inside --------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """`usocket` with lwIP's numbers and the firmware's habits (quecpython.md §3.9).
 
-UDP only: a stream socket is refused until there is a TCP session to use it. Sending never blocks: the radio says when
-it can carry the datagram, and the network takes it then.
+UDP; TCP is stream.py's. Sending a datagram never blocks: the radio says when it can carry it, and the network takes it
+then.
 """
 
 import ipaddress
@@ -47,14 +47,20 @@ def is_ipv4(text: str) -> bool:
 
 
 class Socket(Thing):
-    """One UDP socket. It is bound at creation to PDP 1's address of its family and dies with it: made without one it is
-    refused, and after the address is gone it can neither send (113, inferred) nor receive. Of PDP 2-4, to which the
-    firmware binds where 1 is down, the world has none. What is called after `close` gets 9 (inferred)."""
+    """One socket; sending and receiving are told of UDP here. It is bound at creation to PDP 1's address of its
+    family and dies with it: made without one it is refused, and after the address is gone it can neither send (113,
+    inferred) nor receive. Of PDP 2-4, to which the firmware binds where 1 is down, the world has none. What is called
+    after `close` gets 9 (inferred)."""
+
+    def __new__(cls, board: Board, family: int = AF_INET, kind: int = SOCK_STREAM, proto: int = 0) -> "Socket":
+        from tools.module.modem.stream import StreamSocket  # here: it is a kind of this class
+
+        return super().__new__(StreamSocket if kind == SOCK_STREAM else cls)
 
     def __init__(self, board: Board, family: int = AF_INET, kind: int = SOCK_STREAM, proto: int = 0) -> None:
         super().__init__(board)
-        if kind != SOCK_DGRAM:
-            raise OSError(EINVAL)  # TCP comes with the sessions that use it
+        if kind not in (SOCK_STREAM, SOCK_DGRAM):
+            raise OSError(EINVAL)  # inferred
         self._family = family
         own = self._own()
         if own is None:
@@ -70,8 +76,11 @@ class Socket(Thing):
         self._closed = False
         self._next_us = 0  # a datagram never overtakes the one sent before it
         self._number = len(board.things)
-        self._open(free_port(board))
-        board.on_power_off.append(self.close)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._open(free_port(self.board))
+        self.board.on_power_off.append(self.close)
 
     # -- address ---------------------------------------------------------------------------------------------------
 
@@ -92,13 +101,13 @@ class Socket(Thing):
 
     # -- up --------------------------------------------------------------------------------------------------------
 
-    def send(self, data: Any) -> int:
+    def send(self, data: Any) -> Any:
         self._check_open()
         if self._peer is None:
             raise OSError(ENOTCONN)
         return self._send(bytes(data), self._peer)
 
-    def sendall(self, data: Any) -> None:
+    def sendall(self, data: Any) -> Any:
         self.send(data)
 
     def sendto(self, data: Any, address: Any) -> int:
@@ -149,7 +158,7 @@ class Socket(Thing):
         once an empty datagram has come."""
         return (await self._receive(size))[0]
 
-    async def recvfrom(self, size: int) -> tuple[bytes, Address]:
+    async def recvfrom(self, size: int) -> tuple[bytes, Any]:
         return await self._receive(size)
 
     async def _receive(self, size: int) -> tuple[bytes, Address]:
@@ -164,6 +173,20 @@ class Socket(Thing):
             data, sender = self._received.popleft()
             return data[:size], sender
         return b"", self._peer or ("0.0.0.0", 0)
+
+    # As a stream: TCP's. What the firmware makes of datagrams read so is unknown.
+
+    async def read(self, size: int = -1) -> bytes | None:
+        raise OSError(EINVAL)
+
+    async def readline(self) -> bytes | None:
+        raise OSError(EINVAL)
+
+    async def readinto(self, buffer: Any) -> int | None:
+        raise OSError(EINVAL)
+
+    async def write(self, data: Any) -> int:
+        raise OSError(EINVAL)
 
     def _ready(self) -> bool:
         return bool(self._received) or self._poisoned or self._closed

@@ -26,7 +26,7 @@ EC800E = Profile(
     firmware_version="EC800ECNLCR01A01M04_OCPU_QPY",  # estimate: the package is QPY_OCPU_EC800E_CNLC_FW (§0)
     modules=(
         "utime", "uos", "usocket", "net", "sim", "modem", "dataCall", "checkNet", "pm", "misc", "machine", "atcmd",
-        "osTimer",
+        "osTimer", "ussl",
     ),
     absent={
         # Extended net module: only in some builds (quecpython.md §3.1).
@@ -35,6 +35,7 @@ EC800E = Profile(
         "pm": frozenset({"get_psm_netinfo", "sclkEx_set"}),
     },
     currents_ua=CURRENTS_UA,
+    at_groups=("qlw",),  # the guide's transcripts are its (§4.1.3.1); whether QuecPython's image has them is unknown
     usr_blocks=256,  # estimate: EC800E's /usr size is unknown; 256 x 4096 B is the doc's statvfs sample (§1.4)
     boot_ms=1500,  # estimate
 )
