@@ -7,6 +7,7 @@ the radio connection is released (guide §6.1), and where the device sleeps ligh
 from micropython import const
 
 from aep import session as s
+from aep.refusals import Flooded
 from aep.stream_faults import ConnectionLost
 from device import events, orders
 from link import sockets
@@ -185,7 +186,7 @@ class Connected:
         """A downlink is kept; KEPT, MALFORMED or BUSY."""
         self._count += 1
         if self._count > _FLOOD:
-            raise s.Flooded("%d messages" % self._count)
+            raise Flooded("%d messages" % self._count)
         kept = self._keep(payload, service, task) if service else self._keep(payload)
         if kept == s.KEPT:
             self._downlinks.append(payload)

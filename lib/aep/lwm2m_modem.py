@@ -16,6 +16,7 @@ try:
 except ImportError:
     lwm2m = None
 
+from aep import refusals
 from aep import session as s
 from aep.shortcuts import Shortcuts
 from device import events, orders
@@ -270,7 +271,7 @@ class Session:
             if state == READY:
                 break
             if state == REFUSED:
-                raise s.NotProvisioned("the platform refused the modem's Register")
+                raise refusals.NotProvisioned("the platform refused the modem's Register")
             if state == FAILED or clock.now() >= end:
                 if observed:
                     raise s.NotObserved("no Observe on 19/0/0")

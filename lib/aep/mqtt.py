@@ -7,6 +7,7 @@ unasked: on `device_control` for a transparent product, on a service's identifie
 import ujson
 from micropython import const
 
+from aep import refusals
 from aep import session as s
 from aep.connected import SAVED, Connected, endpoint, ends  # noqa: F401 - the module's face
 from aep.stream_faults import BadCertificate, BadFrame, NotConfirmed, NoTls
@@ -17,7 +18,9 @@ from mqtt import packet as p
 _ANSWER = const(10000)  # ms for the answer to CONNECT, SUBSCRIBE or PINGREQ; estimate: TCP repeats meanwhile
 _PUBACK = const(20000)  # ms for the answer to a report; estimate
 _LONGEST_CA = const(8192)  # bytes of the CA's file
-_REFUSALS = {1: s.WrongVersion, 2: s.NotProvisioned, 4: s.NotProvisioned, 5: s.NotProvisioned}
+_REFUSALS = {
+    1: refusals.WrongVersion, 2: refusals.NotProvisioned, 4: refusals.NotProvisioned, 5: refusals.NotProvisioned,
+}  # fmt: skip
 # MQTT 3.1.1 §3.2.2.3
 _WORDS = ",protocol version refused,client id refused,server unavailable,bad user name or password,not authorised"
 
@@ -85,7 +88,7 @@ class Session(Connected):
             if not self._answered(p.SUBSCRIBED, min(until, self.clock.now() + _ANSWER)):
                 raise NotConfirmed("no answer to SUBSCRIBE")
             if self._events[p.SUBSCRIBED][1] == p.FAILED:
-                raise s.Refused("the subscription is refused")
+                raise refusals.Refused("the subscription is refused")
 
     def _sign(self, until: int) -> None:
         self._client.ping()
@@ -116,21 +119,24 @@ class Session(Connected):
             self._send(data)
 
     def _take(self, data: bytes) -> None:
+        good = True
         try:
             self._client.feed(data)
-        except p.Malformed:
-            raise BadFrame("no packet of MQTT's")
+        except p.Malformed:  # what came before it counts
+            good = False
         while True:
             event = self._client.next()
             if event is None:
                 break
             if event[0] == p.REFUSED:
                 text = "CONNACK %d, %s" % (event[1], _WORDS.split(",")[event[1]])
-                raise _REFUSALS.get(event[1], s.Refused)(text)
+                raise _REFUSALS.get(event[1], refusals.Refused)(text)
             if event[0] == p.MESSAGE:
                 self._message(event)
             else:
                 self._events[event[0]] = event[1:]
+        if not good:
+            raise BadFrame("no packet of MQTT's")
         self._flush()
 
     def _message(self, event: tuple) -> None:

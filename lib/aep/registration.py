@@ -28,14 +28,6 @@ SAVED = {
 _ASKING = (c.ASKED, c.OBSERVED, c.CANCELLED)
 _CODES = {s.KEPT: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
 
-# What a refused Register means. (A refused Update means no more than that we register.)
-_REFUSALS = {
-    m.BAD_REQUEST: s.BadRequest,
-    m.UNAUTHORIZED: s.NotProvisioned,
-    m.FORBIDDEN: s.NotProvisioned,
-    m.PRECONDITION_FAILED: s.WrongVersion,
-}
-
 
 class Registration:
     """See aep/session.py. `settings` is {name: value}; `saved` what `saved()` once gave, or {}; `clock` a
@@ -201,8 +193,9 @@ class Registration:
         if event is None or event[0] == c.SILENT:
             raise s.Silent("no answer to Register from " + self._server)
         if event[0] == c.REFUSED:
-            text = "Register answered " + (m.dotted(event[1]) if event[1] else "by a reset")
-            raise _REFUSALS.get(event[1], s.Refused)(text)
+            from aep import seldom
+
+            raise seldom.refused(event[1])
         self._agreed(lifetime)
 
     def _agreed(self, lifetime: int) -> None:
@@ -227,7 +220,9 @@ class Registration:
                 self._heard = clock.now()
                 self._count += 1
                 if self._count > _FLOOD:
-                    raise s.Flooded("%d datagrams" % self._count)
+                    from aep.refusals import Flooded
+
+                    raise Flooded("%d datagrams" % self._count)
                 event = client.receive(data, self._heard)
                 if event is not None and event[0] in _ASKING and not self._awaited:
                     self._persist()  # what was asked is on flash before it is answered

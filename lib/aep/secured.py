@@ -11,7 +11,6 @@ from micropython import const
 from ubinascii import hexlify, unhexlify
 
 from aep import dtls_faults as f
-from aep import session as s
 from dtls import client as d
 from dtls import record as r
 from dtls.primitives import sha256, usable
@@ -208,7 +207,9 @@ class Secured(sockets.Path):
         self._flush()
         self._junk += 1
         if self._junk > _JUNK:
-            raise s.Flooded("%d datagrams without effect" % self._junk)
+            from aep.refusals import Flooded
+
+            raise Flooded("%d datagrams without effect" % self._junk)
 
     def _flush(self) -> None:
         out = self._client.out

@@ -2,14 +2,30 @@
 
 from micropython import const
 
-from aep import session as s
+from aep import refusals
 from aep.shortcuts import SHORT_RETRIES, SHORT_TIMEOUT
+from coap import message as m
 from device import events
 from m2m import client as c
 
 _RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as a vendor's SDK does (ctwing.md §2.8)
 _PROBED = const(2592000)  # s: the lifetime that one vendor's SDK allows, 30 days (ctwing.md §2.1)
 _PROBES = const(2)  # it is asked for so often where no answer comes, once where one does
+
+
+# What a refused Register means. (A refused Update means no more than that we register.)
+_REFUSALS = {
+    m.BAD_REQUEST: refusals.BadRequest,
+    m.UNAUTHORIZED: refusals.NotProvisioned,
+    m.FORBIDDEN: refusals.NotProvisioned,
+    m.PRECONDITION_FAILED: refusals.WrongVersion,
+}
+
+
+def refused(code: int):
+    """The fault that a refused Register is."""
+    text = "Register answered " + (m.dotted(code) if code else "by a reset")
+    return _REFUSALS.get(code, refusals.Refused)(text)
 
 
 def probe(session, until: int) -> bool:
@@ -23,7 +39,7 @@ def probe(session, until: int) -> bool:
         learned["lt"] = left - 1
     try:
         session.ask(_PROBED, until)
-    except s.BadRequest:
+    except refusals.BadRequest:
         learned["lt"] = 0
         return False
     learned["lt"] = _PROBED

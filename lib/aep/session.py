@@ -24,7 +24,7 @@ retries for ever, and never touches the outbox.
 
 from micropython import const
 
-from link.fault import BACK_OFF, RETRY, WAIT, Fault
+from link.fault import BACK_OFF, RETRY, Fault
 
 ACKNOWLEDGED = const(1)
 HANDED_OVER = const(2)
@@ -34,33 +34,6 @@ NAT_IDLE = const(30000)
 KEPT = const(1)
 MALFORMED = const(2)
 BUSY = const(3)
-
-
-class NotProvisioned(Fault):
-    """4.03 or 4.01 at Register, CONNACK 4, TCP login 3: one and the same to the operator (`+QLWREG: -9`, guide FAQ)."""
-
-    code = 21
-    action = WAIT
-
-
-class BadRequest(Fault):
-    """4.00 at Register."""
-
-    code = 22
-    action = WAIT
-
-
-class WrongVersion(Fault):
-    """4.12 at Register."""
-
-    code = 23
-    action = WAIT
-
-
-class Refused(Fault):
-    """Any other error response."""
-
-    code = 24
 
 
 class Silent(Fault):
@@ -82,9 +55,3 @@ class NotObserved(Fault):
 
     code = 27
     action = RETRY
-
-
-class Flooded(Fault):
-    """More comes down than any platform sends."""
-
-    code = 28

@@ -8,13 +8,14 @@ report counts as handed over.
 from micropython import const
 
 from aep import frames as f
+from aep import refusals
 from aep import session as s
 from aep.connected import SAVED, Connected, endpoint, ends  # noqa: F401 - the module's face
 from aep.stream_faults import BadFrame, LoggedIn, NotConfirmed
 from link import cell
 
 _ANSWER = const(10000)  # ms for the answer to a login, report or heartbeat; estimate: TCP repeats meanwhile
-_RESULTS = {1: s.Refused, 2: s.NotProvisioned, 3: s.NotProvisioned, 4: LoggedIn}
+_RESULTS = {1: refusals.Refused, 2: refusals.NotProvisioned, 3: refusals.NotProvisioned, 4: LoggedIn}
 _WORDS = {1: "unknown error", 2: "device not registered", 3: "wrong token", 4: "already logged in"}
 _TASKS = const(0xFFFF)
 
@@ -42,12 +43,11 @@ class Session(Connected):
             number = self.numbers.next("mid") & 0xFFFF
             self._ended(lambda until: self._report(number, service, payload, until), until)
             return s.ACKNOWLEDGED
-        if service and task is not None:
-            self._send(f.answer(task & _TASKS, 1, service, payload))
-        else:
-            self._send(f.uplink(payload))
+        frame = f.answer(task & _TASKS, 1, service, payload) if service and task is not None else f.uplink(payload)
         if sure or self._settings["report.type"] == "con":
-            self._ended(self._sign, until)
+            self._ended(lambda until: self._beat(until, frame), until)
+        else:
+            self._send(frame)
         return s.HANDED_OVER
 
     def _report(self, number: int, service: int, payload: bytes, until: int) -> None:
@@ -57,7 +57,7 @@ class Session(Connected):
             raise NotConfirmed("report not acknowledged")
         result = self._answers.pop(number)
         if result:
-            raise s.Refused("report answered with result %d" % result)
+            raise refusals.Refused("report answered with result %d" % result)
 
     def _greet(self, until: int) -> None:
         self._parser = f.Parser()
@@ -72,10 +72,14 @@ class Session(Connected):
             raise s.Silent("no answer to the login at " + self._server)
         if self._login:
             text = "login answered %d, %s" % (self._login, _WORDS.get(self._login, "unknown"))
-            raise _RESULTS.get(self._login, s.Refused)(text)
+            raise _RESULTS.get(self._login, refusals.Refused)(text)
 
     def _sign(self, until: int) -> None:
-        self._send(b"\x04")
+        self._beat(until, b"")
+
+    def _beat(self, until: int, before: bytes) -> None:
+        """A heartbeat behind what goes before it, in one segment; its answer shows that both were read."""
+        self._send(before + b"\x04")
         self._beats += 1
         if not self._until(lambda: self._beats == 0, min(until, self.clock.now() + _ANSWER)):
             raise NotConfirmed("heartbeat not answered")

@@ -41,7 +41,7 @@ TABLE = [
     ["report.batch", "int", "", 1, 16, 4, "most entries of the outbox in one uplink; 512 bytes bound it as well"],
     ["report.type", "choice", "", ("con", "non"), None, "con", "con: acknowledged; non: may be lost unseen"],
     ["outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"],
-    ["listen.window", "int", "ms", 200, 10000, 2000, "wait for commands after the last message; none given: 2000, MQTT and TCP 800"],
+    ["listen.window", "int", "ms", 200, 10000, 2000, "wait for commands after the last message; MQTT, TCP: 800"],
     ["downlink.mode", "choice", "", ("push", "buffer"), None, "push", "buffer: kept until app.py asks"],
     ["link.dns", "addresses", "", 0, 2, "", "name servers where the network gives none"],
     ["link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"],

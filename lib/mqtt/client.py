@@ -100,17 +100,3 @@ class Client:
                 raise p.Malformed
             self._state = event[0]
 
-
-def deadlines(keep_alive: int, sent: int, pinged, wait: int) -> tuple:
-    """(when to ping, when the connection counts as dead) in ms, None for never. `keep_alive` in s; `sent` is when our
-    last packet went, `pinged` when the ping did that was not answered, None if there is none, `wait` how long its
-    answer may take. A client is not silent for longer than the keep-alive [MQTT-3.1.2-23], and after 1.5 times that
-    the server has dropped it [MQTT-3.1.2-24]."""
-    due = dead = None
-    if keep_alive:
-        due = sent + 1000 * keep_alive
-        dead = due + 500 * keep_alive
-    if pinged is not None:
-        due = None
-        dead = pinged + wait if dead is None else min(dead, pinged + wait)
-    return due, dead

@@ -3,6 +3,7 @@
 
 from ubinascii import hexlify
 
+from aep import refusals
 from aep import session as s
 from aep.shortcuts import Shortcuts
 from coap import message as m
@@ -223,12 +224,12 @@ def test_a_registration_that_was_never_observed_is_not_resumed():
 
 def test_refusals_name_their_cause_and_what_to_check():
     for code, kind, word in (
-        (m.BAD_REQUEST, s.BadRequest, "lifetime"),
-        (m.FORBIDDEN, s.NotProvisioned, "IMEI"),
-        (m.PRECONDITION_FAILED, s.WrongVersion, "version"),
-        (m.UNAUTHORIZED, s.NotProvisioned, "IMEI"),
-        (m.NOT_FOUND, s.Refused, "error code"),  # no session is lost where none was: not to be tried again at once
-        (m.UNAVAILABLE, s.Refused, "error code"),
+        (m.BAD_REQUEST, refusals.BadRequest, "lifetime"),
+        (m.FORBIDDEN, refusals.NotProvisioned, "IMEI"),
+        (m.PRECONDITION_FAILED, refusals.WrongVersion, "version"),
+        (m.UNAUTHORIZED, refusals.NotProvisioned, "IMEI"),
+        (m.NOT_FOUND, refusals.Refused, "error code"),  # no session was lost: not to be tried again at once
+        (m.UNAVAILABLE, refusals.Refused, "error code"),
     ):
         platform = fake.Platform()
         platform.register = code
@@ -242,7 +243,7 @@ def test_a_reset_register_is_told_at_once():
     platform = fake.Platform()
     platform.register = m.EMPTY
     made = session(platform)
-    error = fault(s.Refused, lambda: made.open(150000))
+    error = fault(refusals.Refused, lambda: made.open(150000))
     assert "reset" in str(error) and platform.time == 2 * fake.LATENCY and error.action != s.RETRY
 
 
@@ -639,7 +640,7 @@ def test_a_flood_ends_the_wake():
     made = opened(platform)
     for n in range(300):
         platform.later(n, m.Message(m.CON, m.GET, n, b"f", m.path_options(m.URI_PATH, "3/0/0")))
-    error = fault(s.Flooded, lambda: made.receive(platform.time + MINUTE))
+    error = fault(refusals.Flooded, lambda: made.receive(platform.time + MINUTE))
     assert len(platform.answers) < 280 and error.action == s.BACK_OFF
 
 

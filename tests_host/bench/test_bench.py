@@ -169,3 +169,17 @@ def test_the_document_has_the_present_figures_of_what_is_on_the_wire(figures):
     text = command.DOCUMENT.read_text()
     for make in (sheets.exchanges, sheets.tokens, sheets.days):
         assert sheets.section(make(figures)) in text, "run: make bench ARGS=--write"
+
+
+def test_each_protocol_has_its_row_and_carries_itself_alone(figures):
+    found = figures["protocols"]
+    assert list(found) == ["lwm2m", "lwm2m-dtls", "mqtt", "mqtts", "tcp"]
+    plain = found["lwm2m"]
+    for name, row in found.items():
+        assert row["heap_peak_bytes"] <= 163_840 and row["flash_blocks"] <= 75, name
+        if name in ("mqtt", "mqtts", "tcp"):
+            assert row["mpy_v5_bytes"] < plain["mpy_v5_bytes"] and row["heap_peak_bytes"] < plain["heap_peak_bytes"]
+            assert row["cold"] == row["again"] or name == "mqtts"  # a connection is made anew in each wake
+    # Three segments of the handshake, the login or CONNECT, the report, the end, each with its acknowledgement.
+    assert found["tcp"]["again"]["packets_up"] <= 8 and found["mqtt"]["again"]["packets_up"] <= 8
+    assert found["tcp"]["again"]["bytes_up"] <= 430 and found["mqtt"]["again"]["bytes_up"] <= 520

@@ -31,7 +31,7 @@ def scene(protocol):
 def test_a_wake_with_a_command_cut_or_disturbed_anywhere_ends_well(protocol, how):
     case = scene(protocol)
     count = points(case)[how]
-    assert count >= 20
+    assert count >= 16
     for n in range(1, count + 1):
         with World(case.config, case.app, **case.world) as world:
             play(world, case, how, n)

@@ -10,7 +10,6 @@ import time
 
 import pytest
 
-from mqtt import client as c
 from mqtt import packet as p
 from tests_host.mqtt.brokers import BROKERS
 from tests_host.mqtt.over_tcp import Device, Peer
@@ -206,13 +205,10 @@ def test_server_drops_who_is_silent_for_longer_than_the_keep_alive(port, meter):
 
 
 def test_pings_in_time_keep_the_connection(port, meter):
-    wait = 5000
     with Device(port, meter, keep_alive=1) as device:
         sent, pings, start = time.monotonic(), 0, time.monotonic()
         while time.monotonic() - start < 2.5:
-            due, dead = c.deadlines(1, int(sent * 1000), None, wait)
-            assert time.monotonic() * 1000 < dead
-            time.sleep(max(due / 1000 - time.monotonic(), 0))
+            time.sleep(max(sent + 1 - time.monotonic(), 0))
             device.client.ping()
             sent = time.monotonic()
             device.expect(p.PONG)

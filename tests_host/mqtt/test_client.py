@@ -238,23 +238,3 @@ def test_broken_client_leaves_another_as_it_is():
 def test_answer_of_another_protocol():
     for text in (b"HTTP/1.1 400 Bad Request\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\x00\x02\x02\x46"):
         assert Rig("").breaks(hexlify(text).decode()), text
-
-
-# silence
-
-
-def test_ping_is_due_after_the_keep_alive_and_the_server_drops_us_after_half_as_much_more():
-    # [MQTT-3.1.2-23], [MQTT-3.1.2-24]
-    assert c.deadlines(60, 5000, None, 8000) == (65000, 95000)
-    assert c.deadlines(3600, 0, None, 8000) == (3600000, 5400000)
-
-
-def test_unanswered_ping_ends_the_connection_no_later_than_the_server_would():
-    assert c.deadlines(60, 65000, 65000, 8000) == (None, 73000)
-    assert c.deadlines(60, 65000, 65000, 600000) == (None, 155000)
-
-
-def test_without_keep_alive_only_a_ping_can_be_missed():
-    # §3.1.2.10: 0 turns it off
-    assert c.deadlines(0, 5000, None, 8000) == (None, None)
-    assert c.deadlines(0, 5000, 6000, 8000) == (None, 14000)

@@ -51,7 +51,7 @@ class Sheet:
 
 def sheets(figures: dict[str, Any]) -> list[Sheet]:
     """The figures of tools/bench/measure.py."""
-    makers = (exchanges, tokens, days, secure, shaken, reported, _code, _heap, _instructions, _crypto)
+    makers = (exchanges, tokens, days, secure, shaken, reported, ways, _code, _heap, _instructions, _crypto)
     return [make(figures) for make in makers]
 
 
@@ -179,6 +179,23 @@ def reported(figures: dict[str, Any]) -> Sheet:
             "on loopback: how many segments carry acknowledgements only differs between runs, the least of "
             f"{mqtt.RUNS} stands here.")
     return Sheet("MQTT: reports", text, ("client", "packets up", "down", "segments up", "down"), tuple(rows))
+
+
+def ways(figures: dict[str, Any]) -> Sheet:
+    """The same report over each protocol."""
+    rows = []
+    for name, found in figures["protocols"].items():
+        wire = [f"{found[when]['bytes_up']} + {found[when]['bytes_down']} in "
+                f"{found[when]['packets_up']} + {found[when]['packets_down']}" for when in ("cold", "again")]
+        code = "" if found["mpy_v5_bytes"] is None else str(found["mpy_v5_bytes"])
+        rows.append((name, *wire, str(found["connected_ms"]), str(found["charge_mc"]), str(found["heap_peak_bytes"]),
+                     code, str(found["flash_blocks"])))
+    text = (f"A {figures['payload_bytes']}-byte report from power-on and at the next wake from PSM, everything that "
+            "goes over the wire until the module sleeps: bytes up + down in packets, headers included, "
+            "the platform's further requests as well. Radio time and charge of the second wake by the radio model; "
+            "heap at the peak of the main job; size and flash of a tree that carries this protocol alone.")
+    return Sheet("Protocols", text, ("protocol", "cold", "from PSM", "connected ms", "mC", "heap", ".mpy v5", "blocks"),
+                 tuple(rows))
 
 
 def _crypto(figures: dict[str, Any]) -> Sheet:

