@@ -64,7 +64,7 @@ def test_what_is_no_json_is_acknowledged_and_dropped_and_the_trace_says_so(paylo
         assert await stream.ask(publish("t", payload, 1), 4) == "40020001"
         assert here.aep.uplinks(device) == []
         assert "no JSON" in here.reasons("discarded")[0]
-        assert [row.note for row in here.aep.trace(device) if row.note] == ["dropped: the payload is no JSON"]
+        assert [row.note for row in here.aep.trace(device) if row.note] == ["dropped: t: the payload is no JSON"]
 
     real(work)
 

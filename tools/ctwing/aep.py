@@ -5,8 +5,10 @@ It plays the platform as ctwing.md documents it, on any asyncio loop: real time,
 
 import asyncio
 from functools import cached_property
+from typing import Any
 
 from tools.ctwing import store as db
+from tools.ctwing import things
 from tools.ctwing.catalog import Catalog
 from tools.ctwing.checks import ADVISED_SIZE, TTL_LIMIT, AepError, checked, content_of, whole
 from tools.ctwing.dtls import DtlsFront, Keys, engine_named
@@ -73,6 +75,12 @@ class Aep(Catalog):
         """What came up on /19/0/0, oldest first."""
         return self.store.uplinks(self.device(device).id)
 
+    def decoded(self, uplink: Uplink) -> dict[str, Any] | None:
+        """What an uplink says by its product's services: the fields with `serviceId`, and an answer's `taskId`;
+        {"error": why} where it does not match; None where nothing is declared."""
+        product = self.product_of(self.device(uplink.device))
+        return things.decoded(product, uplink.payload, uplink.topic or uplink.service)
+
     def all_uplinks(self, device: str) -> list[Uplink]:
         """Those of the device, and before them those of the devices that had its IMEI and were cancelled."""
         target = self.device(device)
@@ -93,19 +101,25 @@ class Aep(Catalog):
 
     # commands
 
-    def command(self, device: str, content: str | bytes, *, data_type: str = "string", ttl: int = 7200) -> int:
-        """Gives a command; returns its id. `ttl` is how long it may wait, in seconds; 0 sends it now or never."""
+    def command(
+        self, device: str, content: str | bytes | dict[str, Any], *, data_type: str = "string", ttl: int = 7200
+    ) -> int:
+        """Gives a command; returns its id. `ttl` is how long it may wait, in seconds; 0 sends it now or never. One of a
+        thing model is {"serviceIdentifier" or "serviceId": …, "params": {…}}, or that as JSON."""
         target = self._in_use(device)
         if not whole(ttl, 0, TTL_LIMIT):
             raise AepError(f"ttl {ttl!r} is not 0…{TTL_LIMIT} s")
-        raw = content_of(content, data_type)
-        number = self.store.add_command(device, raw, data_type, ttl, self.loop.time())
+        product = self.product_of(target)
+        service, raw = things.command(product, content) or (0, content_of(content, data_type))
+        if service:
+            data_type = "json" if product.payload_format == "json" else "hex"
+        number = self.store.add_command(device, raw, data_type, ttl, self.loop.time(), service)
         command = self.store.command(number)
         assert command is not None
         advice = f" (over {ADVISED_SIZE}: not every device takes it)" if len(raw) > ADVISED_SIZE else ""
         self.events.emit("aep", "command-saved", f"command {number}: {len(raw)} bytes{advice}, ttl {ttl} s",
                          device=device, command=number, content=raw)
-        front = self._front_of(target)
+        front = self.fronts[product.protocol]
         session = front.session(device)
         if ttl:
             self._expire_later(command)

@@ -245,9 +245,17 @@ class StreamFront:
             reason = f"{self.silence} for {link.lifetime} s"
             link.expiry = self.loop.call_later(link.lifetime, self.end, link.device.id, reason)
 
-    def uplink(self, link: Link, payload: bytes, kind: str, *, mid: int = 0, topic: str = "", service: int = 0) -> int:
-        """Stores what came up; returns its number."""
+    def dropped(self, link: Link, row: int, payload: bytes, why: str) -> None:
+        """A report that does not fit the product; the platform does not keep it."""
+        self.store.note(row, f"dropped: {why}")
+        self._emit("discarded", why, device=link.device.id, payload=payload, reason=why)
+
+    def uplink(self, link: Link, payload: bytes, kind: str, found: dict[str, Any] | None = None, *, mid: int = 0,
+               topic: str = "", service: int = 0) -> int:
+        """Stores what came up, `found` in it by the product's services; returns its number."""
         device = link.device.id
+        if found is not None and "taskId" in found:
+            self.log.answered(device, found["taskId"], payload)
         number = self.store.add_uplink(device, self.loop.time(), payload, mid, b"", kind, topic, service)
         self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=number, payload=payload, mid=mid,
                    topic=topic, service=service, type=kind)

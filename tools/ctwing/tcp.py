@@ -10,6 +10,7 @@ from collections import deque
 
 from tools.ctwing import store as db
 from tools.ctwing import tcp_frames as f
+from tools.ctwing import things
 from tools.ctwing.faults import Faults
 from tools.ctwing.store import Command, Store
 from tools.ctwing.streams import Connection, Link, StreamFront
@@ -17,6 +18,7 @@ from tools.world.events import Events
 
 HEARTBEAT_TIME = 300  # seconds, guide §4.3.3
 CONNECTS, CONNECTS_TIME, BAN_TIME = 30, 60.0, 7200.0  # so many from one address in so many seconds, ctwing.md §4.2
+MESSAGE_ERROR = b"\0\1"  # result of an uplink that is none of the product's, ctwing.md §4.1
 VERSIONS = {b"1.0": "TCP 1.0", b"1.1": "TCP 1.1", b"2.0": "TCP 2.0"}
 
 
@@ -128,7 +130,13 @@ class TcpFront(StreamFront):
             self._wrong(link.connection, row, "an uplink without message id and service id")
             return
         message, service = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
-        number = self.uplink(link, body[4:], link.binding, mid=message, service=service)
+        try:
+            found = things.read(link.product, service, body[4:])
+        except things.Mismatch as error:
+            self.dropped(link, row, body[4:], str(error))
+            link.connection.send(f.frame(f.UPLINK_ACK, body[:2] + MESSAGE_ERROR))
+            return
+        number = self.uplink(link, body[4:], link.binding, found, mid=message, service=service)
         link.connection.send(f.frame(f.UPLINK_ACK, body[:2] + b"\0\0"))
         self.store.acknowledge(number, self.loop.time())
 
@@ -151,5 +159,5 @@ class TcpFront(StreamFront):
                        task=task)
             return
         if body[4:]:
-            self.store.answer_command(link.busy.id, body[4:])
+            self.log.answered(link.device.id, task, body[4:])
         self.acknowledged(link, db.DELIVERED if result in (0, 1) else db.FAILED, str(result))
