@@ -191,11 +191,11 @@ class Aep(Catalog):
             self.device(device)
         try:
             switch = switch_named(name)
-            self.front.faults.set(name, device, strikes=strikes, value=value)
+            value = self.front.faults.set(name, device, strikes=strikes, value=value).value
         except BadSwitch as error:
             raise AepError(str(error)) from None
         if switch.when == NOW:
-            self._strike(switch, device)
+            self._strike(switch, device, value)
 
     def heal(self, name: str, device: str | None = None) -> bool:
         """Switches a fault off; whether it was on."""
@@ -204,8 +204,12 @@ class Aep(Catalog):
         except BadSwitch as error:
             raise AepError(str(error)) from None
 
-    def _strike(self, switch: Switch, device: str | None) -> None:
+    def _strike(self, switch: Switch, device: str | None, value: Any) -> None:
         self.front.faults.struck(switch, device)
+        if switch.name == "ban":
+            for banned in [device] if device is not None else [known.id for known in self.store.devices()]:
+                self.tcp.ban(banned, value)
+            return
         if switch.name in ("forget-dtls", "end-dtls"):
             for one in self.store.devices():
                 if device in (None, one.id):

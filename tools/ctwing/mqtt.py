@@ -80,6 +80,7 @@ class MqttFront(StreamFront):
         packet = p.decoded(raw)
         name = packet.client_id
         device = self.store.device(name)
+        connection.who = device.id if device is not None else ""
         code, why = self._judged(name, device, packet)
         if code or device is None:
             self._connack(connection, code)
@@ -101,6 +102,9 @@ class MqttFront(StreamFront):
             return NOT_AUTHORISED, f"{name} is no device of an MQTT product in use"
         if not packet.password_flag or packet.password != device.token:
             return BAD_PASSWORD, f"the password of {name} is not its token (特征串)"
+        refused = self.faults.take("refuse-connect", name)
+        if refused:
+            return refused, "the switch refuse-connect is on"
         return ACCEPTED, ""
 
     def _connack(self, connection: Connection, code: int) -> None:
@@ -109,6 +113,8 @@ class MqttFront(StreamFront):
     # what comes up
 
     def _publish(self, link: Link, packet: Any, row: int) -> None:
+        if self.faults.take("drop-report", link.device.id):
+            return
         mid = packet.packet_id or 0
         stored = self._unreleased.setdefault(link, set())
         number = None
@@ -116,7 +122,7 @@ class MqttFront(StreamFront):
             number = self._report(link, packet, row)
         if packet.qos == 2:
             stored.add(mid)
-        if packet.qos:
+        if packet.qos and not self.faults.take("drop-ack", link.device.id):
             answer = p.PubackPacket if packet.qos == 1 else p.PubrecPacket
             link.connection.send(answer.build(mid).to_bytes())
             if number is not None:
