@@ -249,6 +249,13 @@ def test_what_it_may_not_send_later_ends_its_session(wire, reason):
     real(work)
 
 
+def test_any_bytes_of_a_trace_have_a_line():
+    draw = random.Random(8)
+    for _ in range(5000):
+        raw = bytes([draw.randrange(256), draw.randrange(40)]) + draw.randbytes(draw.randint(0, 30))
+        assert mqtt_packets.one_line(raw[:draw.randint(0, len(raw))])
+
+
 def test_any_bytes_are_cut_and_read_or_refused():
     draw = random.Random(7)
     refused = read = 0

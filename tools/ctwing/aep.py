@@ -15,8 +15,9 @@ from tools.ctwing.dtls import DtlsFront, Keys, engine_named
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
 from tools.ctwing.mqtt import MqttFront
+from tools.ctwing.session import Session
 from tools.ctwing.store import Command, Device, Notification, Registration, Request, Store, TraceRow, Uplink
-from tools.ctwing.streams import Front
+from tools.ctwing.streams import Front, Link
 from tools.ctwing.tcp import TcpFront
 from tools.ctwing.tls import Authority
 from tools.world.events import Events
@@ -70,6 +71,10 @@ class Aep(Catalog):
             self.store.end_request(request.id, db.FAILED, self.loop.time(), "device cancelled")
         if not key_stays and device.imei:  # whoever has the old key only may not go on
             self.dtls.forget(device, say=False)
+
+    def session(self, device: str) -> Session | Link | None:
+        """The living registration or connection of a device."""
+        return self._front_of(self.device(device)).session(device)
 
     def uplinks(self, device: str) -> list[Uplink]:
         """What came up on /19/0/0, oldest first."""
