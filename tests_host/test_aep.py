@@ -15,11 +15,13 @@ import pytest
 
 from tests_host.conftest import judge
 from tests_host.ctwing.raw_device import IMEI, answer, notification, register, token_of
+from tests_host.ctwing.stream_device import NUMBER, connect, login
 from tools.aep import UnixLoop
 from tools.scenario import ROOT
 
 COMMAND = [sys.executable, "-m", "tools", "aep"]
-FREE = ["--port", "0", "--dtls-port", "0", "--http", "0"]
+FREE = [word for name in ("port", "dtls-port", "tcp-port", "mqtt-port", "mqtts-port", "http")
+        for word in (f"--{name}", "0")]
 
 
 @contextmanager
@@ -96,6 +98,25 @@ def test_a_device_with_a_key_is_shown_with_it_and_registers_on_the_second_port()
         assert known["registration"]["address"].endswith(" by DTLS")
 
 
+@pytest.mark.parametrize(("protocol", "wire", "answer"), [
+    ("tcp", lambda device: login(device, "secret"), "050000"),
+    ("mqtt", lambda device: connect(device, "secret"), "20020000"),
+])
+def test_a_device_of_mqtt_or_tcp_is_shown_with_its_token_and_logs_in(protocol, wire, answer):
+    arguments = ("--device", NUMBER, "--protocol", protocol, "--token", "secret")
+    with running(*arguments) as (_, _, url, printed):
+        device, token = re.search(rf"device (\d+), {protocol}, token (\S+)", printed).groups()
+        port = int(re.search(rf"{protocol}://127\.0\.0\.1:(\d+)", printed)[1])
+        assert device.endswith(NUMBER) and token == "secret"
+        assert b"BEGIN CERTIFICATE" in get(url + "api/ca.pem")
+        with socket.create_connection(("127.0.0.1", port), 10) as stream:
+            stream.sendall(wire(device))
+            assert stream.recv(100).hex() == answer
+            known = json.loads(get(url + "api/devices"))[0]
+            assert (known["online"], known["protocol"], known["number"]) == (True, protocol, NUMBER)
+            assert known["registration"]["address"].endswith(f" by {protocol.upper()}")
+
+
 def run(*arguments):
     return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60,
                           env={"COLUMNS": "200"})
@@ -108,6 +129,7 @@ def test_it_ends_by_itself_when_told_and_says_what_is_missing():
 
 @pytest.mark.parametrize(("kind", "option"), [
     (socket.SOCK_DGRAM, "--port"), (socket.SOCK_DGRAM, "--dtls-port"), (socket.SOCK_STREAM, "--http"),
+    (socket.SOCK_STREAM, "--tcp-port"), (socket.SOCK_STREAM, "--mqtt-port"), (socket.SOCK_STREAM, "--mqtts-port"),
 ])
 def test_a_port_that_is_taken_is_named(kind, option):
     with socket.socket(socket.AF_INET, kind) as taken:
@@ -123,7 +145,9 @@ def test_a_port_that_is_taken_is_named(kind, option):
 @pytest.mark.parametrize(("arguments", "text"), [
     (["--device", "123"], "IMEI '123'"), (["--device", IMEI, "--psk", "TYvoiTk34D3NZ6GN"], "needs a product"),
     (["--device", IMEI, "--endpoint-format", "urn:imei-imsi"], "IMSI"),
-    (["--db", "/"], "cannot be used"), (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
+    (["--device", "1", "--protocol", "tcp", "--psk", "TYvoiTk34D3NZ6GN"], "no IMEI"),
+    (["--device", IMEI, "--token", "secret"], "no token"), (["--db", "/"], "cannot be used"),
+    (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
 ])
 def test_what_cannot_be_is_refused_with_a_hint(arguments, text):
     done = run(*FREE, "--for", "1", *arguments)

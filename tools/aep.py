@@ -14,7 +14,7 @@ from aiohttp import web
 from rich.console import Console
 
 from tools.ctwing.aep import Aep
-from tools.ctwing.checks import ENCRYPTIONS, ENDPOINTS, POWER_MODES, AepError
+from tools.ctwing.checks import ENCRYPTIONS, ENDPOINTS, POWER_MODES, PROTOCOLS, AepError
 from tools.ctwing.store import Store
 from tools.ctwing.web import application, text_of
 from tools.timeline import Timeline
@@ -22,6 +22,7 @@ from tools.world.events import Event, Events
 
 Endpoint = enum.Enum("Endpoint", {name: name for name in ENDPOINTS}, type=str)  # type: ignore[misc]
 Encryption = enum.Enum("Encryption", {name: name for name in ENCRYPTIONS}, type=str)  # type: ignore[misc]
+Protocol = enum.Enum("Protocol", {name: name for name in PROTOCOLS}, type=str)  # type: ignore[misc]
 PowerMode = enum.Enum("PowerMode", {name: name for name in POWER_MODES}, type=str)  # type: ignore[misc]
 
 EVENTS_KEPT = 1000  # of those shown already; the database has what counts
@@ -41,10 +42,16 @@ class UnixLoop(asyncio.SelectorEventLoop):
 def aep(
     port: Annotated[int, typer.Option(min=0, max=65535, help="UDP port for devices; 0 draws a free one.")] = 5683,
     dtls_port: Annotated[int, typer.Option(min=0, max=65535, help="UDP port for devices with a key.")] = 5684,
+    tcp_port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port for devices of protocol tcp.")] = 8996,
+    mqtt_port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port for devices of protocol mqtt.")] = 1883,
+    mqtts_port: Annotated[int, typer.Option(min=0, max=65535, help="The same, over TLS; the page has the CA.")] = 8883,
     http: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of page and API; 0 draws one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     db: Annotated[Path | None, typer.Option(help="SQLite file that outlives the run; without it, memory.")] = None,
-    device: Annotated[list[str] | None, typer.Option(help="IMEI of a device to create; may be repeated.")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="IMEI of a device to create, or its number where it speaks "
+                                                     "MQTT or TCP; may be repeated.")] = None,
+    protocol: Annotated[Protocol, typer.Option(help="What these devices speak.")] = Protocol.lwm2m,  # type: ignore[attr-defined]
+    token: Annotated[str, typer.Option(help="Their token (MQTT, TCP); without it each is given one.")] = "",
     endpoint_format: Annotated[
         Endpoint, typer.Option(help="Endpoint format of the product of these devices.")
     ] = Endpoint.imei,  # type: ignore[attr-defined]
@@ -74,10 +81,12 @@ def aep(
         events.listeners += [Timeline(out), lambda event: _forget(events, event)]
         platform = Aep(loop, events, store=store, seed=time.time_ns(), token_length=None,
                        connection_id=connection_id)
-        product = {"endpoint_format": endpoint_format.value, "power_mode": power_mode.value,
-                   "encryption": encryption.value}
-        _devices(out, platform, device or [], product, imsi, psk)
-        loop.run_until_complete(_serve(out, platform, host, port, dtls_port, http, seconds))
+        product = {"protocol": protocol.value, "endpoint_format": endpoint_format.value,
+                   "power_mode": power_mode.value, "encryption": encryption.value}
+        _devices(out, platform, device or [], product, {"imsi": imsi, "psk": psk, "token": token})
+        ports = {"port": port, "dtls-port": dtls_port, "tcp-port": tcp_port, "mqtt-port": mqtt_port,
+                 "mqtts-port": mqtts_port}
+        loop.run_until_complete(_serve(out, platform, host, ports, http, seconds))
     finally:
         store.close()
         asyncio.set_event_loop(None)
@@ -90,33 +99,39 @@ def _forget(events: Events, event: Event) -> None:
 
 
 def _devices(
-    out: Console, platform: Aep, imeis: list[str], properties: dict[str, str], imsi: str, psk: str
+    out: Console, platform: Aep, names: list[str], properties: dict[str, str], given: dict[str, str]
 ) -> None:
     """Creates the devices that are not there yet, under one product."""
-    known = {one.imei for one in platform.devices()}
-    new = [imei for imei in dict.fromkeys(imeis) if imei not in known]
+    known = {one.imei or one.number for one in platform.devices()}
+    new = [name for name in dict.fromkeys(names) if name not in known]
+    named = "imei" if properties["protocol"] == "lwm2m" else "number"
     try:
         if new:
             product = platform.create_product("devices", **properties)  # type: ignore[arg-type]
-        for imei in new:
-            platform.create_device(product, name=imei, imei=imei, imsi=imsi, psk=psk)
+        for name in new:
+            platform.create_device(product, name=name, **{named: name}, **given)
     except AepError as error:
         _fail(out, str(error), "see python -m tools aep --help")
     for one in platform.devices():
         key = f", PSK {text_of(one.psk) or one.psk}" if one.psk else ""
-        out.print(f"device {one.id}, IMEI {one.imei}, registers as {one.endpoint}{key}", soft_wrap=True)
+        text = f"IMEI {one.imei}, registers as {one.endpoint}{key}"
+        if one.number:
+            text = f"{platform.product_of(one).protocol}, token {one.token}"
+        out.print(f"device {one.id}, {text}", soft_wrap=True)
 
 
 async def _serve(
-    out: Console, platform: Aep, host: str, port: int, dtls_port: int, http: int, seconds: float
+    out: Console, platform: Aep, host: str, ports: dict[str, int], http: int, seconds: float
 ) -> None:
+    starts = {"coap": platform.start, "coaps": platform.start_dtls, "tcp": platform.start_tcp,
+              "mqtt": platform.start_mqtt, "mqtts": platform.start_mqtts}
     opened = []
-    for start, number, option in ((platform.start, port, "--port"), (platform.start_dtls, dtls_port, "--dtls-port")):
+    for (scheme, start), (option, number) in zip(starts.items(), ports.items(), strict=True):
         try:
-            opened.append(await start(host, number))
+            opened.append(f"{scheme}://{_joined(*await start(host, number))}")
         except OSError as error:
-            _fail(out, f"UDP {host}:{number}: {_reason(error)}",
-                  f"end what listens there, or choose another {option} or --host")
+            _fail(out, f"{'UDP' if scheme.startswith('coap') else 'TCP'} {host}:{number}: {_reason(error)}",
+                  f"end what listens there, or choose another --{option} or --host")
     runner = web.AppRunner(application(platform), access_log=None)
     try:
         await runner.setup()
@@ -126,7 +141,7 @@ async def _serve(
         except OSError as error:
             _fail(out, f"TCP {host}:{http}: {_reason(error)}", "end what listens there, or choose another --http")
         name = runner.addresses[0]
-        out.print(f"devices: coap://{_joined(*opened[0])} and coaps://{_joined(*opened[1])}", soft_wrap=True)
+        out.print(f"devices: {', '.join(opened[:-1])} and {opened[-1]}", soft_wrap=True)
         out.print(f"page and API: http://{_joined(*name[:2])}/", soft_wrap=True)
         if not platform.devices():
             out.print("there is no device yet: add one on the page, or with --device IMEI")

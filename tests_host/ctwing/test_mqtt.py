@@ -64,7 +64,7 @@ def test_what_is_no_json_is_acknowledged_and_dropped_and_the_trace_says_so(paylo
         assert await stream.ask(publish("t", payload, 1), 4) == "40020001"
         assert here.aep.uplinks(device) == []
         assert "no JSON" in here.reasons("discarded")[0]
-        assert [row.note for row in here.aep.trace(device) if row.note] == ["dropped: the payload is no JSON"]
+        assert [row.note for row in here.aep.trace(device) if row.note] == ["dropped: t: the payload is no JSON"]
 
     real(work)
 
@@ -247,6 +247,13 @@ def test_what_it_may_not_send_later_ends_its_session(wire, reason):
         assert reason in here.reasons("malformed")[0] and reason in here.aep.registrations(device)[0].reason
 
     real(work)
+
+
+def test_any_bytes_of_a_trace_have_a_line():
+    draw = random.Random(8)
+    for _ in range(5000):
+        raw = bytes([draw.randrange(256), draw.randrange(40)]) + draw.randbytes(draw.randint(0, 30))
+        assert mqtt_packets.one_line(raw[:draw.randint(0, len(raw))])
 
 
 def test_any_bytes_are_cut_and_read_or_refused():

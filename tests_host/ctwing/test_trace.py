@@ -1,5 +1,6 @@
 """The pcap of a run: headers by hand against RFC figures, and tshark as the judge that did not write it."""
 
+import asyncio
 import os
 import shutil
 import struct
@@ -8,8 +9,9 @@ import subprocess
 import pytest
 
 from tests_host.ctwing.raw_device import IMEI, answer, mid_of, on_session, token_of
+from tests_host.ctwing.stream_device import TOKEN, Loopback, connect, mqtt, publish
 from tools.ctwing.store import TraceRow
-from tools.ctwing.trace import checksum, packet, write_pcap
+from tools.ctwing.trace import checksum, packet, row_line, write_pcap
 
 
 def records(path):
@@ -92,7 +94,7 @@ def tshark(path, *names):
             pytest.fail(text)
         pytest.skip(text)
     command = ["tshark", "-r", str(path), "-T", "fields"]
-    for name in ("ip.check_checksum", "udp.check_checksum"):
+    for name in ("ip.check_checksum", "udp.check_checksum", "tcp.check_checksum"):
         command += ["-o", f"{name}:TRUE"]
     for name in names:
         command += ["-e", name]
@@ -113,6 +115,39 @@ def test_tshark_finds_nothing_malformed_and_reads_the_same_messages(world, tmp_p
         assert not any(int(part, 0) >= 0x600000 for part in severity.split(",") if part)  # warning or worse
     paths = [path.replace(",", "/") for _, _, path, *_ in found if path]
     assert {"rd", f"rd/{IMEI}", "3/0", "19/0/0", "4/0/8", "19/1/0"} <= set(paths)
+
+
+def test_tshark_reads_streams_of_mqtt_as_they_were_and_finds_nothing_lost(tmp_path):
+    async def work():
+        async with Loopback() as here:
+            device = here.create(protocol="mqtt")
+            for _ in range(2):
+                stream = await here.connect("mqtt")
+                stream.send(connect(device, TOKEN) + publish("topic/data", b"{}", 1) + mqtt(0xE0, b""))
+                await stream.closed()
+            return here.aep.trace()
+
+    rows = asyncio.run(work())
+    assert write_pcap(tmp_path / "run.pcap", rows) == len(rows) == 10
+    found = tshark(tmp_path / "run.pcap", "mqtt.msgtype", "mqtt.topic", "tcp.stream", "tcp.checksum.status",
+                   "_ws.malformed", "tcp.analysis.flags")
+    assert [int(kind) for kind, *_ in found] == [row.raw[0] >> 4 for row in rows]
+    assert [topic for _, topic, *_ in found if topic] == ["topic/data"] * 2
+    assert {stream for _, _, stream, *_ in found} == {"0", "1"}
+    assert {tuple(rest) for _, _, _, *rest in found} == {("1", "", "")}
+
+
+@pytest.mark.parametrize(("peer", "raw", "line"), [
+    ("1.2.3.4:5 by TCP", "02000161", "uplink 1 bytes b'a'"), ("1.2.3.4:5 by TCP", "050003", "login result 3"),
+    ("1.2.3.4:5 by TCP", "04", "heartbeat"), ("1.2.3.4:5 by TCP", "", "nothing"),
+    ("1.2.3.4:5 by MQTT", "c000", "PINGREQ"), ("1.2.3.4:5 by TCP", "01ffff", "login: the frame is longer"),
+    ("1.2.3.4:5 by MQTTS", "40020007", "PUBACK id 7"), ("1.2.3.4:5 by MQTT", "20020004", "CONNACK 4"),
+    ("1.2.3.4:5 by MQTT", "32080001740001" + "7b7d7d", "PUBLISH QoS 1 id 1 t: b'{}}'"),
+    ("1.2.3.4:5 by MQTT", "", "type 0"), ("1.2.3.4:5 by MQTT", "f0", "type 15"), ("1.2.3.4:5", "60001234", "ACK"),
+    ("1.2.3.4:5 by DTLS", "60001234", "ACK"), ("1.2.3.4:5 by MQTT", "10", "CONNECT: "),
+])
+def test_a_row_is_said_in_the_words_of_its_protocol(peer, raw, line):
+    assert row_line(TraceRow(1, 1.0, "up", peer, bytes.fromhex(raw), None)).startswith(line)
 
 
 async def traced(world):

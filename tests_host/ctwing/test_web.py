@@ -12,8 +12,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests_host.ctwing.raw_device import IMEI, Wire, answer
 from tests_host.ctwing.secured_device import Air, SecuredDevice
+from tests_host.ctwing.stream_device import connect, publish
 from tools.ctwing.aep import Aep
 from tools.ctwing.store import TraceRow
+from tools.ctwing.things import WATER_METER
 from tools.ctwing.web import PAGE, application, bytes_shown
 from tools.world.events import Events
 
@@ -197,6 +199,49 @@ def test_a_request_is_asked_and_its_answer_is_read():
         assert (first["status"], first["result"], first["payload"]["hex"]) == ("ANSWERED", "2.04", "c10105")
         assert (second["result"], second["value"], second["answer"]["hex"]) == ("2.05", {"9": 100}, "c10964")
         assert [row["path"] for row in await console.get(f"devices/{console.device}/notifications")] == ["/3/0"]
+
+    run(work)
+
+
+def test_a_thing_model_device_of_mqtt_is_created_and_shown_with_what_its_payloads_say():
+    async def work(console):
+        product = (await console.post("products", {"name": "things", "protocol": "mqtt", "transparent": False,
+                                                   "services": WATER_METER}))["id"]
+        body = {"product": product, "name": "meter", "number": "863318069987727", "token": "secret"}
+        device = (await console.post("devices", body))["id"]
+        stored = next(one for one in await console.get("products") if one["id"] == product)
+        assert (stored["protocol"], stored["payload_format"]) == ("mqtt", "json")
+        assert len(stored["services"]) == len(WATER_METER)
+        reader, writer = await asyncio.open_connection(*await console.aep.start_mqtt())
+        writer.write(connect(device, "secret", keep_alive=100) + publish("data_report", b'{"water_flow":8.5}', 1)
+                     + publish("data_report", b'{"water_flow":"8.5"}', 1))
+        await reader.readexactly(12)
+        known = await console.get(f"devices/{device}")
+        assert (known["protocol"], known["number"], known["token"], known["imei"]) == (
+            "mqtt", body["number"], "secret", "")
+        session = known["registration"]
+        assert session["address"].endswith(" by MQTT") and (session["lifetime"], session["binding"]) == (150, "MQTT")
+        uplink, = await console.get(f"devices/{device}/uplinks")
+        assert uplink["decoded"] == {"serviceId": 1, "water_flow": 8.5} and uplink["topic"] == "data_report"
+        rows = await console.get(f"trace?device={device}")
+        assert [row["line"].split()[0] for row in rows] == ["CONNECT", "CONNACK"] + ["PUBLISH", "PUBACK"] * 2
+        assert "dropped" in rows[4]["note"] and rows[2]["note"] == ""
+        content = {"serviceIdentifier": "valve_onoff_cmd", "params": {"valve_onoff": 1}}
+        await console.post(f"devices/{device}/commands", {"content": json.dumps(content), "type": "json"})
+        assert b'"payload":{"valve_onoff":1}}' in await reader.readuntil(b"}}")
+        command, = await console.get(f"devices/{device}/commands")
+        assert (command["task"], command["service"], command["json"], command["answer"]) == (
+            1, 8001, {"valve_onoff": 1}, None)
+        writer.close()
+
+    run(work)
+
+
+def test_the_ca_of_mqtts_is_there_to_download():
+    async def work(console):
+        response = await console.client.get("/api/ca.pem")
+        assert response.status == 200 and (await response.text()) == console.aep.ca_pem
+        assert console.aep.ca_pem.startswith("-----BEGIN CERTIFICATE-----")
 
     run(work)
 

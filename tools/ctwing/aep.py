@@ -5,16 +5,19 @@ It plays the platform as ctwing.md documents it, on any asyncio loop: real time,
 
 import asyncio
 from functools import cached_property
+from typing import Any
 
 from tools.ctwing import store as db
+from tools.ctwing import things
 from tools.ctwing.catalog import Catalog
 from tools.ctwing.checks import ADVISED_SIZE, TTL_LIMIT, AepError, checked, content_of, whole
 from tools.ctwing.dtls import DtlsFront, Keys, engine_named
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
 from tools.ctwing.mqtt import MqttFront
+from tools.ctwing.session import Session
 from tools.ctwing.store import Command, Device, Notification, Registration, Request, Store, TraceRow, Uplink
-from tools.ctwing.streams import Front
+from tools.ctwing.streams import Front, Link
 from tools.ctwing.tcp import TcpFront
 from tools.ctwing.tls import Authority
 from tools.world.events import Events
@@ -69,9 +72,19 @@ class Aep(Catalog):
         if not key_stays and device.imei:  # whoever has the old key only may not go on
             self.dtls.forget(device, say=False)
 
+    def session(self, device: str) -> Session | Link | None:
+        """The living registration or connection of a device."""
+        return self._front_of(self.device(device)).session(device)
+
     def uplinks(self, device: str) -> list[Uplink]:
         """What came up on /19/0/0, oldest first."""
         return self.store.uplinks(self.device(device).id)
+
+    def decoded(self, uplink: Uplink) -> dict[str, Any] | None:
+        """What an uplink says by its product's services: the fields with `serviceId`, and an answer's `taskId`;
+        {"error": why} where it does not match; None where nothing is declared."""
+        product = self.product_of(self.device(uplink.device))
+        return things.decoded(product, uplink.payload, uplink.topic or uplink.service)
 
     def all_uplinks(self, device: str) -> list[Uplink]:
         """Those of the device, and before them those of the devices that had its IMEI and were cancelled."""
@@ -93,19 +106,25 @@ class Aep(Catalog):
 
     # commands
 
-    def command(self, device: str, content: str | bytes, *, data_type: str = "string", ttl: int = 7200) -> int:
-        """Gives a command; returns its id. `ttl` is how long it may wait, in seconds; 0 sends it now or never."""
+    def command(
+        self, device: str, content: str | bytes | dict[str, Any], *, data_type: str = "string", ttl: int = 7200
+    ) -> int:
+        """Gives a command; returns its id. `ttl` is how long it may wait, in seconds; 0 sends it now or never. One of a
+        thing model is {"serviceIdentifier" or "serviceId": …, "params": {…}}, or that as JSON."""
         target = self._in_use(device)
         if not whole(ttl, 0, TTL_LIMIT):
             raise AepError(f"ttl {ttl!r} is not 0…{TTL_LIMIT} s")
-        raw = content_of(content, data_type)
-        number = self.store.add_command(device, raw, data_type, ttl, self.loop.time())
+        product = self.product_of(target)
+        service, raw = things.command(product, content) or (0, content_of(content, data_type))
+        if service:
+            data_type = "json" if product.payload_format == "json" else "hex"
+        number = self.store.add_command(device, raw, data_type, ttl, self.loop.time(), service)
         command = self.store.command(number)
         assert command is not None
         advice = f" (over {ADVISED_SIZE}: not every device takes it)" if len(raw) > ADVISED_SIZE else ""
         self.events.emit("aep", "command-saved", f"command {number}: {len(raw)} bytes{advice}, ttl {ttl} s",
                          device=device, command=number, content=raw)
-        front = self._front_of(target)
+        front = self.fronts[product.protocol]
         session = front.session(device)
         if ttl:
             self._expire_later(command)
@@ -177,11 +196,11 @@ class Aep(Catalog):
             self.device(device)
         try:
             switch = switch_named(name)
-            self.front.faults.set(name, device, strikes=strikes, value=value)
+            value = self.front.faults.set(name, device, strikes=strikes, value=value).value
         except BadSwitch as error:
             raise AepError(str(error)) from None
         if switch.when == NOW:
-            self._strike(switch, device)
+            self._strike(switch, device, value)
 
     def heal(self, name: str, device: str | None = None) -> bool:
         """Switches a fault off; whether it was on."""
@@ -190,8 +209,12 @@ class Aep(Catalog):
         except BadSwitch as error:
             raise AepError(str(error)) from None
 
-    def _strike(self, switch: Switch, device: str | None) -> None:
+    def _strike(self, switch: Switch, device: str | None, value: Any) -> None:
         self.front.faults.struck(switch, device)
+        if switch.name == "ban":
+            for banned in [device] if device is not None else [known.id for known in self.store.devices()]:
+                self.tcp.ban(banned, value)
+            return
         if switch.name in ("forget-dtls", "end-dtls"):
             for one in self.store.devices():
                 if device in (None, one.id):

@@ -1,12 +1,12 @@
 """Products and devices as the console's user makes them: what each protocol asks for, and what must be unique."""
 
 import asyncio
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from tools.ctwing import store as db
+from tools.ctwing import things
 from tools.ctwing.checks import (
     ENCRYPTIONS,
     ENDPOINTS,
@@ -60,12 +60,13 @@ class Catalog:
             raise AepError(f"encryption {encryption} is LwM2M's; MQTT has TLS on its second port")
         if transparent and services:
             raise AepError("a transparent product has no services: the platform does not look inside its payloads")
+        rows = things.checked(list(services))
         payload_format = format_of(protocol, transparent, payload_format)
         number = self.draws.product_id()
         while self.store.product(number) is not None:
             number = self.draws.product_id()
         self.store.add_product(Product(number, name, protocol, endpoint_format, power_mode, auto_observe, transparent,
-                                       self.loop.time(), encryption, payload_format, json.dumps(list(services))))
+                                       self.loop.time(), encryption, payload_format, rows))
         return number
 
     def create_device(

@@ -69,7 +69,7 @@ def psk_of(text: str, digits: str) -> str:
     return key
 
 
-def content_of(content: str | bytes, data_type: str) -> bytes:
+def content_of(content: object, data_type: str) -> bytes:
     """The bytes that go down. A hex command is given as digits (or as the bytes themselves), JSON as its text."""
     among("data type", data_type, DATA_TYPES)
     if not isinstance(content, str | bytes):

@@ -40,6 +40,16 @@ class CommandLog:
             self.events.emit("aep", "command-saved", f"command {number} waits again: {why}", device=command.device,
                              command=number)
 
+    def answered(self, device: str, task: int, answer: bytes) -> None:
+        """What the device's application says to the newest command with this task."""
+        command = next((one for one in reversed(self.store.commands(device)) if one.task == task), None)
+        if command is None:
+            self.events.emit("aep", "stray", f"an answer to task {task}, which was never given", device=device)
+            return
+        self.store.answer_command(command.id, answer)
+        self.events.emit("aep", "command-answered", f"command {command.id}: {len(answer)} bytes", device=device,
+                         command=command.id, answer=answer)
+
     def uncached(self, device: str, reason: str) -> None:
         """The device went off-line: what was to be sent now or never fails."""
         for command in self.store.commands(device, db.SAVED):

@@ -19,6 +19,7 @@ MESSAGE, HEARD, NOW = "message", "heard", "now"
 
 STRIKES_LIMIT = 1_000_000
 SECONDS_LIMIT = 3600
+DAY = 86_400
 COUNT_LIMIT = 1000
 
 
@@ -39,10 +40,25 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
+def _long(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= DAY:
+        raise BadSwitch(f"{value!r} is not a time of up to {DAY} s")
+    return float(value)
+
+
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= COUNT_LIMIT:
         raise BadSwitch(f"{value!r} is not a number of 1…{COUNT_LIMIT}")
     return value
+
+
+def _up_to(most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+            raise BadSwitch(f"{value!r} is not a code of 1…{most}")
+        return value
+
+    return check
 
 
 def _one_of(*words: str) -> Callable[[Any], str]:
@@ -113,6 +129,17 @@ TABLE: tuple[Switch, ...] = (
     Switch("alert-unknown-session", "a record of a DTLS session that is not known gets a fatal alert; for all "
            "devices"),
     Switch("end-dtls", "the DTLS session is ended by close_notify", when=NOW),
+    # of MQTT and TCP; drop-ack, drop-report and repeat-commands are theirs as well
+    Switch("refuse-connect", "MQTT's CONNECT is answered with an error code", argument="code", default=3,
+           check=_up_to(5)),
+    Switch("refuse-login", "TCP's login is answered with an error result", argument="result", default=4,
+           check=_up_to(4)),
+    Switch("close-after-login", "the connection is closed as soon as its login was accepted"),
+    Switch("half-open", "nothing that comes is read, nothing is answered or sent; the connection stays"),
+    Switch("take-over", "a TCP login ends the device's other connection, where it would get result 4"),
+    Switch("merge-frames", "what goes down waits a moment, and goes together with what follows"),
+    Switch("split-frames", "what goes down goes byte by byte"),
+    Switch("ban", "the address of a TCP device that connected is kept out", NOW, "seconds", 7200.0, _long),
     # of all answers
     Switch("delay-answers", "answers come late", argument="seconds", default=3.0, check=_seconds),
     Switch("separate-answers", "Register and Update get an empty ACK, then their answer as a message of its own"),

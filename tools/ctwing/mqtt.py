@@ -8,11 +8,11 @@ nobody has is CONNACK 2, a wrong token 4, a device of another protocol or a canc
 """
 
 import asyncio
-import json
 from typing import Any
 
 from tools.ctwing import mqtt_packets as p
 from tools.ctwing import store as db
+from tools.ctwing import things
 from tools.ctwing.faults import Faults
 from tools.ctwing.store import Command, Device, Store
 from tools.ctwing.streams import BadFrame, Connection, Link, StreamFront
@@ -80,6 +80,7 @@ class MqttFront(StreamFront):
         packet = p.decoded(raw)
         name = packet.client_id
         device = self.store.device(name)
+        connection.who = device.id if device is not None else ""
         code, why = self._judged(name, device, packet)
         if code or device is None:
             self._connack(connection, code)
@@ -101,6 +102,9 @@ class MqttFront(StreamFront):
             return NOT_AUTHORISED, f"{name} is no device of an MQTT product in use"
         if not packet.password_flag or packet.password != device.token:
             return BAD_PASSWORD, f"the password of {name} is not its token (特征串)"
+        refused = self.faults.take("refuse-connect", name)
+        if refused:
+            return refused, "the switch refuse-connect is on"
         return ACCEPTED, ""
 
     def _connack(self, connection: Connection, code: int) -> None:
@@ -109,6 +113,8 @@ class MqttFront(StreamFront):
     # what comes up
 
     def _publish(self, link: Link, packet: Any, row: int) -> None:
+        if self.faults.take("drop-report", link.device.id):
+            return
         mid = packet.packet_id or 0
         stored = self._unreleased.setdefault(link, set())
         number = None
@@ -116,7 +122,7 @@ class MqttFront(StreamFront):
             number = self._report(link, packet, row)
         if packet.qos == 2:
             stored.add(mid)
-        if packet.qos:
+        if packet.qos and not self.faults.take("drop-ack", link.device.id):
             answer = p.PubackPacket if packet.qos == 1 else p.PubrecPacket
             link.connection.send(answer.build(mid).to_bytes())
             if number is not None:
@@ -124,14 +130,15 @@ class MqttFront(StreamFront):
 
     def _report(self, link: Link, packet: Any, row: int) -> int | None:
         """Stores a report, or drops it as the platform does: without a word to the device."""
-        why = "" if _is_json(packet.data) else "the payload is no JSON"
-        if why:
-            self.store.note(row, f"dropped: {why}")
-            self._emit("discarded", f"{packet.topic_name}: {why}", device=link.device.id, topic=packet.topic_name,
-                       payload=packet.data, reason=why)
+        topic = packet.topic_name
+        try:
+            things.json_of(packet.data)
+            found = things.read(link.product, topic, packet.data)
+        except things.Mismatch as error:
+            self.dropped(link, row, packet.data, f"{topic}: {error}")
             return None
-        return self.uplink(link, packet.data, f"{link.binding} QoS {packet.qos}", mid=packet.packet_id or 0,
-                           topic=packet.topic_name)
+        return self.uplink(link, packet.data, f"{link.binding} QoS {packet.qos}", found, mid=packet.packet_id or 0,
+                           topic=topic)
 
     def _answer(self, link: Link, kind: int, packet: Any) -> None:
         send = link.connection.send
@@ -155,8 +162,11 @@ class MqttFront(StreamFront):
 
     def deliver(self, link: Link, command: Command) -> bool:
         mid = self._ids[link] = self._ids.get(link, 0) % 0xFFFF + 1
+        service = things.service_named(link.product, command.service)
         topic = next((one for one in link.observed if one.endswith(f"/dn/{CONTROL_TOPIC}")), CONTROL_TOPIC)
-        body = wrapped(command) if self.wrapped else command.content
+        if service is not None:
+            topic = service.identifier
+        body = things.wrapped(command) if self.wrapped or service is not None else command.content
         link.connection.send(p.PublishPacket.build(topic, body, mid, False, 1, False).to_bytes())
         return True
 
@@ -175,24 +185,3 @@ class MqttFront(StreamFront):
         if link is not None:
             self._ids.pop(link, None)
             self._unreleased.pop(link, None)
-
-
-def wrapped(command: Command) -> bytes:
-    """A command's JSON in the platform's own, with its taskId; what is no JSON goes as a text."""
-    try:
-        inner = json.loads(command.content)
-    except ValueError:
-        inner = command.content.decode(errors="replace")
-    return json.dumps({"taskId": command.task, "payload": inner}, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        json.loads(data.decode(), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

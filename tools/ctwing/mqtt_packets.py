@@ -94,7 +94,8 @@ def decoded(raw: bytes) -> Any:
 async def _read(raw: bytes) -> Any:
     reader = BufferReader(raw)
     header = await MQTTFixedHeader.from_stream(reader)
-    assert header is not None
+    if header is None:
+        raise NoDataError("cut short")
     return await packet_class(header).from_stream(reader, header)
 
 

@@ -12,6 +12,7 @@ from aiocoap import CON, NON, Message
 from aiocoap.numbers.codes import Code
 
 from tools.ctwing import store as db
+from tools.ctwing import things
 from tools.ctwing.commands import CommandLog
 from tools.ctwing.draws import Draws
 from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, is_secure, nothing
@@ -194,7 +195,7 @@ class Requests(MessageLayer):
             asked = session.plan.popleft() if session.plan else self._next_cached(session)
             if asked is None:
                 return
-            transfer = asked if isinstance(asked, Transfer) else self._transfer(asked)
+            transfer = asked if isinstance(asked, Transfer) else self._transfer(session, asked)
             self._ask(session, transfer)
             if transfer.step.command is None or not self.faults.take("burst-commands", device):
                 return
@@ -230,13 +231,18 @@ class Requests(MessageLayer):
         query = tuple(request.query.split("&")) if request.query else ()
         return Step(request.kind, request.path, request=request.id, query=query, accept=request.accept)
 
-    def _transfer(self, step: Step) -> Transfer:
+    def _product(self, session: Session) -> db.Product:
+        product = self.store.product(session.device.product)
+        assert product is not None
+        return product
+
+    def _transfer(self, session: Session, step: Step) -> Transfer:
         if step.command is not None:
             command = self.store.command(step.command)
             assert command is not None
             if not step.again:
                 self.store.set_command(step.command, db.SENT, self.loop.time())
-            return Transfer(step, command.content, int(OPAQUE))
+            return Transfer(step, things.frame(self._product(session), command), int(OPAQUE))
         if step.request is not None:
             request = self.store.request(step.request)
             assert request is not None
@@ -362,6 +368,9 @@ class Requests(MessageLayer):
         uplink = self.store.add_uplink(device, self.loop.time(), payload, response.mid, response.token, kind)
         self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=uplink, payload=payload,
                    mid=response.mid, token=response.token, type=kind)
+        found = things.decoded(self._product(session), payload)
+        if found is not None and "taskId" in found:
+            self.log.answered(device, found["taskId"], payload)
         session.flushing = True
         self.heard(session)
         self._soon(session)

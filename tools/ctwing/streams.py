@@ -6,6 +6,7 @@ acknowledges them. Frames and packets are tcp.py's and mqtt.py's.
 
 import asyncio
 import ssl
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from tools.world.events import Events
 
 PAUSE = 0.05  # seconds between a login and the first command; an estimate
 RAW_LIMIT = 4096  # bytes of what is no frame that are kept in the trace
+MERGE_TIME, SPLIT_TIME = 0.2, 0.02  # seconds that frames wait for others, and between the bytes of one
 ACK_TIME = 30.0  # seconds a device has to acknowledge a command before it waits again; an estimate
 
 
@@ -68,6 +70,9 @@ class Connection(asyncio.Protocol):
         self.timer: asyncio.TimerHandle | None = None
         self.address: Address = ()
         self.peer = ""
+        self.who = ""  # the device that logs in, for the fault switches
+        self.waiting: deque[bytes] = deque()  # what a fault switch holds back
+        self.flow: asyncio.TimerHandle | None = None
 
     @property
     def device(self) -> str | None:
@@ -90,7 +95,9 @@ class Connection(asyncio.Protocol):
             if raw is None:
                 return
             del self.buffer[:len(raw)]
-            self.front.received(self, raw, self.front.traced("up", self, raw))
+            row = self.front.traced("up", self, raw)
+            if not self.front.deaf(self, row):
+                self.front.received(self, raw, row)
 
     def pause_writing(self) -> None:
         self.front.malformed(self, b"", "the device does not read what it asks for")
@@ -101,11 +108,28 @@ class Connection(asyncio.Protocol):
 
     def send(self, raw: bytes) -> None:
         self.front.traced("down", self, raw)
-        self.transport.write(raw)
+        split, merged = (self.front.faults.take(name, self.who) for name in ("split-frames", "merge-frames"))
+        if not (split or merged or self.waiting):
+            self.transport.write(raw)
+            return
+        if merged and self.waiting and not split:
+            self.waiting[-1] += raw
+        else:
+            self.waiting.extend([raw[at:at + 1] for at in range(len(raw))] if split else [raw])
+        if self.flow is None:
+            self.flow = self.front.loop.call_later(MERGE_TIME if merged else 0.0, self._on)
+
+    def _on(self) -> None:
+        self.transport.write(self.waiting.popleft())
+        self.flow = self.front.loop.call_later(SPLIT_TIME, self._on) if self.waiting else None
 
     def close(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
+        for timer in (self.timer, self.flow):
+            if timer is not None:
+                timer.cancel()
+        if self.waiting:
+            self.transport.write(b"".join(self.waiting))
+            self.waiting.clear()
         self.transport.close()
 
 
@@ -162,6 +186,13 @@ class StreamFront:
         self._connections.discard(connection)
         connection.close()
         self._over(connection, reason)
+
+    def deaf(self, connection: Connection, row: int) -> bool:
+        """Whether this frame is not read, on purpose."""
+        struck = bool(self.faults.take("half-open", connection.who))
+        if struck:
+            self.store.note(row, "not read: half-open")
+        return struck
 
     def malformed(self, connection: Connection, raw: bytes, reason: str) -> None:
         """Closes a connection that cannot go on, and says why."""
@@ -231,7 +262,10 @@ class StreamFront:
         self._emit("login", f"{device.id} from {link.peer}, {link.binding}", device=device.id, address=link.address,
                    binding=link.binding, lifetime=link.lifetime)
         self._emit("online", f"{device.name} is on-line", device=device.id)
-        self._soon(link)
+        if self.faults.take("close-after-login", device.id):
+            self.end(device.id, "closed on purpose")
+        else:
+            self._soon(link)
 
     def alive(self, link: Link) -> None:
         """A heartbeat: the device's silence counts from now."""
@@ -245,9 +279,17 @@ class StreamFront:
             reason = f"{self.silence} for {link.lifetime} s"
             link.expiry = self.loop.call_later(link.lifetime, self.end, link.device.id, reason)
 
-    def uplink(self, link: Link, payload: bytes, kind: str, *, mid: int = 0, topic: str = "", service: int = 0) -> int:
-        """Stores what came up; returns its number."""
+    def dropped(self, link: Link, row: int, payload: bytes, why: str) -> None:
+        """A report that does not fit the product; the platform does not keep it."""
+        self.store.note(row, f"dropped: {why}")
+        self._emit("discarded", why, device=link.device.id, payload=payload, reason=why)
+
+    def uplink(self, link: Link, payload: bytes, kind: str, found: dict[str, Any] | None = None, *, mid: int = 0,
+               topic: str = "", service: int = 0) -> int:
+        """Stores what came up, `found` in it by the product's services; returns its number."""
         device = link.device.id
+        if found is not None and "taskId" in found:
+            self.log.answered(device, found["taskId"], payload)
         number = self.store.add_uplink(device, self.loop.time(), payload, mid, b"", kind, topic, service)
         self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=number, payload=payload, mid=mid,
                    topic=topic, service=service, type=kind)
@@ -261,6 +303,8 @@ class StreamFront:
         if link.due is not None:
             link.due.cancel()
         self.log.finish(command.id, status, result)
+        if self.faults.take("repeat-commands", link.device.id):
+            self.deliver(link, command)
         self._soon(link, 0.0)
 
     # commands
@@ -273,6 +317,8 @@ class StreamFront:
         while link.busy is None and self._links.get(device) is link:
             waiting = self.store.commands(device, db.SAVED)
             if not waiting:
+                return
+            if self.faults.take("half-open", device):
                 return
             command = waiting[0]
             self.log.sent(command, f"{len(command.content)} bytes, {link.binding}", task=command.task)

@@ -10,6 +10,7 @@ from collections import deque
 
 from tools.ctwing import store as db
 from tools.ctwing import tcp_frames as f
+from tools.ctwing import things
 from tools.ctwing.faults import Faults
 from tools.ctwing.store import Command, Store
 from tools.ctwing.streams import Connection, Link, StreamFront
@@ -17,6 +18,7 @@ from tools.world.events import Events
 
 HEARTBEAT_TIME = 300  # seconds, guide §4.3.3
 CONNECTS, CONNECTS_TIME, BAN_TIME = 30, 60.0, 7200.0  # so many from one address in so many seconds, ctwing.md §4.2
+MESSAGE_ERROR = b"\0\1"  # result of an uplink that is none of the product's, ctwing.md §4.1
 VERSIONS = {b"1.0": "TCP 1.0", b"1.1": "TCP 1.1", b"2.0": "TCP 2.0"}
 
 
@@ -36,12 +38,12 @@ class Gate:
         times = self._connects.setdefault(host, deque(maxlen=CONNECTS + 1))
         times.append(now)
         if len(times) > CONNECTS and times[0] > now - CONNECTS_TIME:
-            return self.ban(host, now)
+            self.ban(host, now, BAN_TIME)
+            return f"banned for {BAN_TIME:.0f} s: over {CONNECTS} connections in {CONNECTS_TIME:.0f} s"
         return ""
 
-    def ban(self, host: str, now: float) -> str:
-        self._banned[host] = now + BAN_TIME
-        return f"banned for {BAN_TIME:.0f} s: over {CONNECTS} connections in {CONNECTS_TIME:.0f} s"
+    def ban(self, host: str, now: float, seconds: float) -> None:
+        self._banned[host] = now + seconds
 
 
 class TcpFront(StreamFront):
@@ -94,11 +96,13 @@ class TcpFront(StreamFront):
         strings = f.login_strings(raw)
         name, password, version = (one.decode(errors="replace") for one in strings[:3])
         device = self.store.device(name)
+        connection.who = device.id if device is not None else ""
         result, why = self._judged(name, password, strings[2])
         connection.send(f.result_frame(f.LOGIN_RESULT, result))
         if result or device is None:
             self.refused(connection, row, device, result, why)
             return
+        self.end(device.id, "another connection of the device took over")
         product = self.store.product(device.product)
         assert product is not None
         self.logged_in(Link(device, product, connection.address, connection.peer, HEARTBEAT_TIME, f"TCP {version}",
@@ -112,15 +116,27 @@ class TcpFront(StreamFront):
             return f.NOT_REGISTERED, f"no TCP product has a device {name[:80]!r}"
         if password != device.token:
             return f.NOT_AUTHENTIC, f"the password of {name} is not its token (特征串)"
+        refused = self.faults.take("refuse-login", name)
+        if refused:
+            return refused, "the switch refuse-login is on"
         if version not in VERSIONS:
             return f.UNKNOWN_ERROR, f"version {version[:20]!r} is none of 1.0, 1.1, 2.0"
         if version != f.STANDARD and (version == b"1.0") != product.transparent:
             return f.UNKNOWN_ERROR, "version 1.0 is for transparent products, 1.1 for those with a thing model"
-        if name in self._links:
+        if name in self._links and not self.faults.take("take-over", name):
             return f.ALREADY, f"{name} is logged in from {self._links[name].peer}"
         return f.OK, ""
 
+    def ban(self, device: str, seconds: float) -> None:
+        """Keeps out the address from which a device connected last, and closes its connection."""
+        before = self.store.registrations(device)
+        if before:
+            self.gate.ban(before[-1].peer.rpartition(":")[0], self.loop.time(), seconds)
+            self.end(device, "its address is banned")
+
     def _uplink(self, link: Link, body: bytes, row: int) -> None:
+        if self.faults.take("drop-report", link.device.id):
+            return
         if link.product.transparent:
             self.uplink(link, body, link.binding)
             return
@@ -128,9 +144,16 @@ class TcpFront(StreamFront):
             self._wrong(link.connection, row, "an uplink without message id and service id")
             return
         message, service = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
-        number = self.uplink(link, body[4:], link.binding, mid=message, service=service)
-        link.connection.send(f.frame(f.UPLINK_ACK, body[:2] + b"\0\0"))
-        self.store.acknowledge(number, self.loop.time())
+        try:
+            found = things.read(link.product, service, body[4:])
+        except things.Mismatch as error:
+            self.dropped(link, row, body[4:], str(error))
+            link.connection.send(f.frame(f.UPLINK_ACK, body[:2] + MESSAGE_ERROR))
+            return
+        number = self.uplink(link, body[4:], link.binding, found, mid=message, service=service)
+        if not self.faults.take("drop-ack", link.device.id):
+            link.connection.send(f.frame(f.UPLINK_ACK, body[:2] + b"\0\0"))
+            self.store.acknowledge(number, self.loop.time())
 
     # commands
 
@@ -151,5 +174,5 @@ class TcpFront(StreamFront):
                        task=task)
             return
         if body[4:]:
-            self.store.answer_command(link.busy.id, body[4:])
+            self.log.answered(link.device.id, task, body[4:])
         self.acknowledged(link, db.DELIVERED if result in (0, 1) else db.FAILED, str(result))

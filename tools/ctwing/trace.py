@@ -1,26 +1,43 @@
 """The platform's byte-exact trace as one line per datagram, and as a pcap file that tshark and Wireshark dissect.
 
-The datagrams are the very bytes of the wire; the IPv4 and UDP headers are made here, with right checksums. Every device
+The datagrams are the very bytes of the wire; the IPv4 and UDP headers are made here, with right checksums. Frames of
+MQTT and TCP lie in TCP segments of their own, one after another; those of MQTTS as they are within TLS. Every device
 has one address of its own for good (its NAT port changes at each PSM wake), so that a dissector can follow tokens.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 
 from aiocoap import Message
 
+from tools.ctwing import mqtt_packets, tcp_frames
 from tools.ctwing.exchange import KINDS, Malformed, decode
 from tools.ctwing.store import TraceRow
 from tools.world.network import Datagram
 
 LINKTYPE_RAW = 101  # packets begin with the IP header (tcpdump.org/linktypes.html)
 COAP_PORT = 5683
+TCP, UDP = 6, 17  # protocol numbers
 PLATFORM = (221, 229, 214, 202)  # the platform's published address, ctwing.md §1.2
 DEVICE_NET = (10, 1)  # devices get 10.1.0.1, 10.1.0.2, … in the order they appear
 STRANGER_NET = (10, 2)  # peers that never registered
+STREAM_PORTS = {"TCP": 8996, "MQTT": 1883, "MQTTS": 1883}  # where dissectors look for them; MQTTS is opened already
 DEVICE_PORT = 49152  # first port of the dynamic range (RFC 6335 §6): a port no dissector claims
+
+
+def row_line(row: TraceRow) -> str:
+    """A row for a person, in the words of its protocol."""
+    lines = {"TCP": tcp_frames.one_line, "MQTT": mqtt_packets.one_line, "MQTTS": mqtt_packets.one_line}
+    return lines.get(_protocol(row), one_line)(row.raw)
+
+
+def _protocol(row: TraceRow) -> str:
+    """What a stream's peer is said to speak, "" for a datagram's."""
+    name = row.peer.rpartition(" by ")[2]
+    return name if name in STREAM_PORTS else ""
 
 
 def one_line(raw: bytes) -> str:
@@ -87,24 +104,50 @@ def packet(payload: bytes, source: tuple[bytes, int], target: tuple[bytes, int],
     """`payload` in UDP (RFC 768) in IPv4 (RFC 791) or IPv6 (RFC 8200); an end is (4 or 16 address bytes, port)."""
     length = 8 + len(payload)
     ports = struct.pack(">HHH", source[1], target[1], length)
-    pseudo = source[0] + target[0] + struct.pack(">BBH", 0, 17, length)  # the sum of IPv6's longer fields is the same
     # RFC 768: a computed zero is sent as all ones, zero would mean "no checksum"
-    udp = ports + struct.pack(">H", checksum(pseudo + ports + b"\0\0" + payload) or 0xFFFF) + payload
-    if len(source[0]) == 16:
-        return struct.pack(">IHBB", 6 << 28, length, 17, 64) + source[0] + target[0] + udp
-    head = struct.pack(">BBHHHBB", 0x45, 0, 20 + length, identification & 0xFFFF, 0, 64, 17)
+    total = _sum(UDP, ports + b"\0\0" + payload, source, target) or 0xFFFF
+    return _in_ip(UDP, ports + struct.pack(">H", total) + payload, source, target, identification)
+
+
+def segment(payload: bytes, source: tuple[bytes, int], target: tuple[bytes, int], numbers: tuple[int, int],
+            identification: int = 0) -> bytes:
+    """`payload` in a TCP segment (RFC 9293) with these sequence and acknowledgement numbers, PSH and ACK."""
+    head = struct.pack(">HHIIHH", source[1], target[1], *(number & 0xFFFFFFFF for number in numbers), 0x5018, 0xFFFF)
+    total = struct.pack(">HH", _sum(TCP, head + bytes(4) + payload, source, target), 0)
+    return _in_ip(TCP, head + total + payload, source, target, identification)
+
+
+def _sum(protocol: int, data: bytes, source: tuple[bytes, int], target: tuple[bytes, int]) -> int:
+    """With the pseudo header; the sum of IPv6's longer fields is the same."""
+    return checksum(source[0] + target[0] + struct.pack(">BBH", 0, protocol, len(data)) + data)
+
+
+def _in_ip(protocol: int, data: bytes, source: tuple[bytes, int], target: tuple[bytes, int], identification: int
+           ) -> bytes:
     ends = source[0] + target[0]
-    return head + struct.pack(">H", checksum(head + b"\0\0" + ends)) + ends + udp
+    if len(source[0]) == 16:
+        return struct.pack(">IHBB", 6 << 28, len(data), protocol, 64) + ends + data
+    head = struct.pack(">BBHHHBB", 0x45, 0, 20 + len(data), identification & 0xFFFF, 0, 64, protocol)
+    return head + struct.pack(">H", checksum(head + b"\0\0" + ends)) + ends + data
 
 
 def write_pcap(path: str | Path, rows: Iterable[TraceRow]) -> int:
     """Writes the rows as a pcap file; returns how many packets it holds."""
     hosts: dict[str, bytes] = {}
+    sent: Counter[tuple[str, str]] = Counter()  # bytes of a connection so far, by its peer and the direction
     packets = []
     for row in rows:
-        end, platform = (_host(hosts, row), DEVICE_PORT), (bytes(PLATFORM), COAP_PORT)
+        protocol = _protocol(row)
+        port = int(row.peer.partition(" by ")[0].rpartition(":")[2]) if protocol else DEVICE_PORT
+        end, platform = (_host(hosts, row), port), (bytes(PLATFORM), STREAM_PORTS.get(protocol, COAP_PORT))
         source, target = (end, platform) if row.direction == "up" else (platform, end)
-        packets.append((row.t, packet(row.raw, source, target, row.id)))
+        if not protocol:
+            packets.append((row.t, packet(row.raw, source, target, row.id)))
+            continue
+        other = "down" if row.direction == "up" else "up"
+        numbers = sent[row.peer, row.direction] + 1, sent[row.peer, other] + 1
+        packets.append((row.t, segment(row.raw, source, target, numbers, row.id)))
+        sent[row.peer, row.direction] += len(row.raw)
     return write_packets(path, packets)
 
 

@@ -17,12 +17,24 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from tools.ctwing.aep import Aep
-from tools.ctwing.checks import DATA_TYPES, ENCRYPTIONS, ENDPOINTS, POWER_MODES, REQUESTS, AepError, Unknown
+from tools.ctwing.checks import (
+    DATA_TYPES,
+    ENCRYPTIONS,
+    ENDPOINTS,
+    FORMATS,
+    POWER_MODES,
+    PROTOCOLS,
+    REQUESTS,
+    AepError,
+    Unknown,
+)
 from tools.ctwing.faults import MESSAGE, TABLE
 from tools.ctwing.session import peer_name
-from tools.ctwing.store import Command, Device, Notification, Request, TraceRow, Uplink
+from tools.ctwing.store import Command, Device, Notification, Product, Request, TraceRow, Uplink
+from tools.ctwing.streams import Link
+from tools.ctwing.things import WATER_METER
 from tools.ctwing.tlv import readable
-from tools.ctwing.trace import one_line, write_pcap
+from tools.ctwing.trace import row_line, write_pcap
 
 PAGE = Path(__file__).with_name("page.html")
 BODY_LIMIT = 262_144  # bytes of a request's JSON: the largest write in hex, and some
@@ -40,11 +52,11 @@ class Field(NamedTuple):
     default: Any = ...
 
 
-NEW_PRODUCT = {"name": Field(str), "endpoint_format": Field(str, "imei"), "power_mode": Field(str, "PSM"),
-               "auto_observe": Field(bool, True), "transparent": Field(bool, True),
-               "encryption": Field(str, "plain")}
-NEW_DEVICE = {"product": Field(int), "name": Field(str), "imei": Field(str), "imsi": Field(str, ""),
-              "psk": Field(str, ""), "psk_hex": Field(str, "")}
+NEW_PRODUCT = {"name": Field(str), "protocol": Field(str, "lwm2m"), "endpoint_format": Field(str, "imei"),
+               "power_mode": Field(str, "PSM"), "auto_observe": Field(bool, True), "transparent": Field(bool, True),
+               "encryption": Field(str, "plain"), "payload_format": Field(str, None), "services": Field(list, [])}
+NEW_DEVICE = {"product": Field(int), "name": Field(str), "imei": Field(str, ""), "imsi": Field(str, ""),
+              "psk": Field(str, ""), "psk_hex": Field(str, ""), "number": Field(str, ""), "token": Field(str, "")}
 NEW_COMMAND = {"content": Field(str), "type": Field(str, "string"), "ttl": Field(int, 7200)}
 NEW_REQUEST = {"kind": Field(str), "path": Field(str), "payload": Field(str, ""), "hex": Field(bool, False),
                "format": Field(int, None), "query": Field(str, ""), "accept": Field(int, None),
@@ -128,7 +140,7 @@ def _field(name: str, field: Field, value: Any) -> Any:
             raise AepError(f"the field {name!r} is missing")
         return field.default
     if not isinstance(value, field.kind) or (field.kind is int and isinstance(value, bool)):
-        words = {str: "text", int: "a whole number", bool: "true or false"}
+        words = {str: "text", int: "a whole number", bool: "true or false", list: "a list"}
         raise AepError(f"{name} is {words[field.kind]}, not {str(value)[:40]!r}")
     return value
 
@@ -184,47 +196,53 @@ def text_of(psk: str) -> str:
 
 def device_shown(aep: Aep, device: Device) -> dict[str, Any]:
     """A device with its states, and what its registration says while it is on-line."""
-    product = aep.store.product(device.product)
-    assert product is not None
-    session, registration = aep.front.session(device.id), None
+    product = aep.product_of(device)
+    session, registration = aep.session(device.id), None
     if session is not None:
         left = session.expiry.when() - aep.loop.time() if session.expiry is not None else 0.0
         registration = {
-            "address": peer_name(session.address), "lifetime": session.lifetime,
-            "left": max(0, round(left)), "binding": session.binding, "observed": sorted(session.observed.values()),
+            "address": session.peer if isinstance(session, Link) else peer_name(session.address),
+            "lifetime": session.lifetime, "left": max(0, round(left)), "binding": session.binding,
+            "observed": sorted(session.observed.values()),
         }
     waiting = len(aep.store.commands(device.id, "SAVED"))
     return {**asdict(device), "psk": text_of(device.psk), "psk_hex": device.psk, "encryption": product.encryption,
             "endpoint_format": product.endpoint_format, "power_mode": product.power_mode,
+            "protocol": product.protocol, "transparent": product.transparent, "payload_format": product.payload_format,
             "product_name": product.name, "registration": registration, "commands_waiting": waiting}
 
 
-def uplink_shown(uplink: Uplink) -> dict[str, Any]:
+def product_shown(product: Product) -> dict[str, Any]:
+    return {**asdict(product), "services": json.loads(product.services)}
+
+
+def uplink_shown(aep: Aep, uplink: Uplink) -> dict[str, Any]:
     return {"id": uplink.id, "t": uplink.t, "kind": uplink.kind, "mid": uplink.mid, "token": uplink.token.hex(),
-            "acknowledged": uplink.acknowledged, **bytes_shown(uplink.payload)}
+            "acknowledged": uplink.acknowledged, "topic": uplink.topic, "service": uplink.service,
+            "decoded": aep.decoded(uplink), **bytes_shown(uplink.payload)}
 
 
-def command_shown(command: Command) -> dict[str, Any]:
+def command_shown(aep: Aep, command: Command) -> dict[str, Any]:
     values = asdict(command)
     del values["content"]
     return {**values, "expires": command.expires, "task": command.task, **bytes_shown(command.content),
             "answer": bytes_shown(command.answer) if command.answer else None}
 
 
-def request_shown(asked: Request) -> dict[str, Any]:
+def request_shown(aep: Aep, asked: Request) -> dict[str, Any]:
     values = asdict(asked)
     return {**values, "payload": bytes_shown(asked.payload), "answer": bytes_shown(asked.answer),
             "value": readable(asked.answer, asked.path, asked.answer_format)}
 
 
-def notification_shown(row: Notification) -> dict[str, Any]:
+def notification_shown(aep: Aep, row: Notification) -> dict[str, Any]:
     return {"id": row.id, "t": row.t, "path": row.path, "format": row.format, **bytes_shown(row.payload),
             "value": readable(row.payload, row.path, row.format)}
 
 
 def trace_shown(row: TraceRow) -> dict[str, Any]:
     return {"id": row.id, "t": row.t, "direction": row.direction, "peer": row.peer, "device": row.device,
-            "hex": row.raw.hex(), "line": one_line(row.raw)}
+            "hex": row.raw.hex(), "line": row_line(row), "note": row.note}
 
 
 # handlers
@@ -233,6 +251,7 @@ def trace_shown(row: TraceRow) -> dict[str, Any]:
 async def get_choices(request: web.Request) -> web.Response:
     """What the forms of a page may offer."""
     return web.json_response({
+        "protocols": list(PROTOCOLS), "payload_formats": FORMATS, "standard_services": WATER_METER,
         "endpoint_formats": list(ENDPOINTS), "power_modes": list(POWER_MODES), "encryptions": list(ENCRYPTIONS),
         "command_types": list(DATA_TYPES),
         "requests": list(REQUESTS),
@@ -240,7 +259,7 @@ async def get_choices(request: web.Request) -> web.Response:
 
 
 async def get_products(request: web.Request) -> web.Response:
-    return web.json_response([asdict(product) for product in request.app[AEP].store.products()])
+    return web.json_response([product_shown(product) for product in request.app[AEP].store.products()])
 
 
 async def post_product(request: web.Request) -> web.Response:
@@ -269,12 +288,13 @@ async def post_again(request: web.Request) -> web.Response:
     return web.json_response({"id": request.app[AEP].recreate(_device(request).id)}, status=201)
 
 
-def _newest(table: type, shown: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _newest(table: type, shown: Callable[[Aep, Any], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The handler that gives a device's newest rows of one table."""
 
     async def get(request: web.Request) -> web.Response:
-        rows = request.app[AEP].store.newest(table, _device(request).id, **_window(request))
-        return web.json_response([shown(row) for row in rows])
+        aep = request.app[AEP]
+        rows = aep.store.newest(table, _device(request).id, **_window(request))
+        return web.json_response([shown(aep, row) for row in rows])
 
     return get
 
@@ -313,6 +333,12 @@ async def get_pcap(request: web.Request) -> web.Response:
         data = path.read_bytes()
     return web.Response(body=data, content_type="application/vnd.tcpdump.pcap",
                         headers={"Content-Disposition": 'attachment; filename="aep.pcap"'})
+
+
+async def get_ca(request: web.Request) -> web.Response:
+    """The CA of MQTTS, for a device's settings."""
+    return web.Response(text=request.app[AEP].ca_pem, content_type="application/x-pem-file",
+                        headers={"Content-Disposition": 'attachment; filename="ca.pem"'})
 
 
 async def get_faults(request: web.Request) -> web.Response:
@@ -354,6 +380,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/devices/{device}/notifications", _newest(Notification, notification_shown)),
     ("GET", "/api/trace", get_trace),
     ("GET", "/api/trace.pcap", get_pcap),
+    ("GET", "/api/ca.pem", get_ca),
     ("GET", "/api/faults", get_faults),
     ("POST", "/api/faults", post_fault),
 )

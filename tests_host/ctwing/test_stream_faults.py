@@ -1,0 +1,221 @@
+"""Fault switches of the MQTT and TCP fronts, seen from the device's side."""
+
+import asyncio
+
+import pytest
+
+from tests_host.ctwing.stream_device import TOKEN, Loopback, connect, login, mqtt, publish, short
+from tools.ctwing.checks import AepError
+
+UPLINK = "0200080001000141023d71"
+
+
+def real(work):
+    async def main():
+        async with Loopback() as here:
+            await work(here)
+
+    asyncio.run(main())
+
+
+class Way:
+    """How a device of one protocol logs in and reports, and what it is answered."""
+
+    def __init__(self, protocol):
+        self.protocol = protocol
+
+    async def ready(self, here):
+        """A device that is created, and a connection."""
+        device = here.create(protocol=self.protocol, transparent=self.protocol == "mqtt")
+        return device, await here.connect(self.protocol)
+
+    def login(self, device):
+        return connect(device, TOKEN) if self.protocol == "mqtt" else login(device, TOKEN, "1.1")
+
+    @property
+    def welcome(self):
+        return "20020000" if self.protocol == "mqtt" else "050000"
+
+    @property
+    def report(self):
+        return publish("t", b"1", 1).hex() if self.protocol == "mqtt" else UPLINK
+
+    @property
+    def answer(self):
+        return "40020001" if self.protocol == "mqtt" else "82000400010000"
+
+    def command(self, number):
+        """A command with the content "one", as it comes."""
+        head = mqtt(0x32, short("device_control") + number.to_bytes(2, "big") + b"one")
+        return head.hex() if self.protocol == "mqtt" else "030007" + f"{number:04x}" + "0000" + b"one".hex()
+
+    async def enter(self, here):
+        device, stream = await self.ready(here)
+        assert await stream.ask(self.login(device), len(self.welcome) // 2) == self.welcome
+        return device, stream
+
+    async def reports(self, stream):
+        return await stream.ask(self.report, len(self.answer) // 2)
+
+
+both = pytest.mark.parametrize("way", [Way("mqtt"), Way("tcp")], ids=["mqtt", "tcp"])
+
+
+@pytest.mark.parametrize(("protocol", "switch", "code", "answer"), [
+    *[("mqtt", "refuse-connect", code, f"2002000{code}") for code in range(1, 6)],
+    *[("tcp", "refuse-login", code, f"05000{code}") for code in range(1, 5)],
+])
+def test_a_login_is_refused_on_purpose_with_every_code_and_the_next_is_not(protocol, switch, code, answer):
+    async def work(here):
+        way = Way(protocol)
+        device, stream = await way.ready(here)
+        here.aep.fault(switch, device, strikes=1, value=code)
+        stream.send(way.login(device))
+        assert (await stream.closed()).hex() == answer
+        again = await here.connect(protocol)
+        assert await again.ask(way.login(device), len(way.welcome) // 2) == way.welcome
+
+    real(work)
+
+
+@both
+def test_a_lost_acknowledgement_leaves_the_report_stored(way):
+    async def work(here):
+        device, stream = await way.enter(here)
+        here.aep.fault("drop-ack", device, strikes=1)
+        stream.send(way.report)
+        assert await way.reports(stream) == way.answer  # of the second
+        assert [uplink.acknowledged for uplink in here.aep.uplinks(device)] == [False, True]
+
+    real(work)
+
+
+@both
+def test_a_dropped_report_is_not_stored(way):
+    async def work(here):
+        device, stream = await way.enter(here)
+        here.aep.fault("drop-report", device, strikes=1)
+        stream.send(way.report)
+        assert await way.reports(stream) == way.answer
+        assert len(here.aep.uplinks(device)) == 1
+
+    real(work)
+
+
+@both
+def test_the_connection_is_closed_right_after_its_login(way):
+    async def work(here):
+        device, stream = await way.ready(here)
+        here.aep.fault("close-after-login", device)
+        stream.send(way.login(device))
+        assert (await stream.closed()).hex() == way.welcome
+        assert here.aep.registrations(device)[0].reason == "closed on purpose"
+
+    real(work)
+
+
+@both
+def test_a_half_open_link_answers_and_sends_nothing_and_stays(way):
+    async def work(here):
+        device, stream = await way.enter(here)
+        here.aep.fault("half-open", device)
+        here.aep.command(device, "one")
+        stream.send(way.report)
+        assert await stream.silent() and here.aep.device(device).online
+        assert here.aep.uplinks(device) == [] and here.aep.commands(device)[0].status == "SAVED"
+        assert here.aep.trace(device)[-1].note == "not read: half-open"
+        assert here.aep.heal("half-open", device)
+        assert await way.reports(stream) == way.answer
+
+    real(work)
+
+
+@both
+def test_frames_come_merged(way, monkeypatch):
+    async def work(here):
+        device, stream = await way.enter(here)
+        here.aep.fault("merge-frames", device)
+        begin = here.loop.time()
+        stream.send(way.report)
+        stream.send(way.report)
+        stream.send(way.report)
+        count = len(way.answer) // 2 * 3
+        assert len(await asyncio.wait_for(stream.reader.read(1000), 5)) == count
+        assert here.loop.time() - begin > 0.15
+
+    real(work)
+
+
+@both
+def test_frames_come_byte_by_byte_from_the_login_on(way):
+    async def work(here):
+        device, stream = await way.ready(here)
+        here.aep.fault("split-frames", device)
+        stream.send(way.login(device))
+        parts = []
+        while len(b"".join(parts)) < len(way.welcome) // 2:
+            parts.append(await asyncio.wait_for(stream.reader.read(1000), 5))
+        assert b"".join(parts).hex() == way.welcome and len(parts) > 1
+        assert await way.reports(stream) == way.answer
+
+    real(work)
+
+
+def test_a_refusal_that_is_split_is_whole_before_the_end():
+    async def work(here):
+        device = here.create()
+        here.aep.fault("split-frames")
+        here.aep.fault("merge-frames")
+        stream = await here.connect()
+        stream.send(login(device, "wrong"))
+        assert (await stream.closed()).hex() == "050003"
+
+    real(work)
+
+
+@both
+def test_a_command_that_was_acknowledged_comes_again(way):
+    async def work(here):
+        device, stream = await way.enter(here)
+        here.aep.fault("repeat-commands", device, strikes=1)
+        here.aep.command(device, "one")
+        count = len(way.command(1)) // 2
+        assert (await stream.get(count)).hex() == way.command(1)
+        stream.send("40020001" if way.protocol == "mqtt" else "83000400010000")
+        assert (await stream.get(count)).hex() == way.command(2 if way.protocol == "mqtt" else 1)
+        assert [command.status for command in here.aep.commands(device)] == ["DELIVERED"]
+
+    real(work)
+
+
+def test_a_second_tcp_login_may_take_over():
+    async def work(here):
+        device, first = await Way("tcp").enter(here)
+        here.aep.fault("take-over", device)
+        second = await here.connect()
+        assert await second.ask(login(device, TOKEN, "1.1"), 3) == "050000"
+        assert await first.closed() == b"" and here.aep.device(device).online
+
+    real(work)
+
+
+def test_a_ban_closes_the_connection_and_keeps_its_address_out_for_as_long_as_it_says():
+    async def work(here):
+        device, stream = await Way("tcp").enter(here)
+        here.aep.fault("ban", device, value=0.5)
+        assert await stream.closed() == b""
+        assert await (await here.connect()).closed() == b""
+        await asyncio.sleep(0.5)
+        again = await here.connect()
+        assert await again.ask(login(device, TOKEN, "1.1"), 3) == "050000"
+
+    real(work)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("refuse-connect", 0), ("refuse-connect", 6), ("refuse-connect", "3"), ("refuse-login", 5), ("refuse-login", True),
+    ("ban", 0), ("ban", "1"), ("half-open", 1),
+])
+def test_an_argument_that_a_switch_does_not_take_is_refused(world, name, value):
+    with pytest.raises(AepError):
+        world.aep().fault(name, value=value)

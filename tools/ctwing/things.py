@@ -1,0 +1,162 @@
+"""What a product's thing model makes of its payloads: reports and answers read, commands written (ctwing.md §2.6, §3.3,
+§4.1). The model and its codec are tools/things, which shares nothing with lib/.
+
+A product that is not transparent may have no services here: then nothing is checked, and nothing decoded.
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+from tools.ctwing.checks import AepError
+from tools.ctwing.store import Command, Product
+from tools.things import decode, encode, listing
+from tools.things.command import STANDARD
+from tools.things.model import COMMAND, RESPONSE, ModelError, Service, allowed
+
+FORMS = {"json": decode.JSON, "binary": decode.BINARY}
+WATER_METER: list[dict[str, Any]] = json.loads(STANDARD.read_text(encoding="utf-8"))["result"]["list"]
+"""AEP's standard water meter (ctwing.md §2.6), as rows of its service list."""
+
+
+class Mismatch(ValueError):
+    """A payload is not as the product's services say."""
+
+
+def checked(services: list[dict[str, Any]]) -> str:
+    """The service list as a product keeps it; raises AepError."""
+    if not services:
+        return "[]"
+    try:
+        return json.dumps(listing.rows(listing.read(json.dumps(services))[0]), ensure_ascii=False)
+    except (ModelError, TypeError) as error:
+        raise AepError(f"the service list: {error}") from None
+
+
+@cache
+def _services(rows: str) -> list[Service]:
+    return listing.read(rows)[0] if rows != "[]" else []
+
+
+def services_of(product: Product) -> list[Service]:
+    return [] if product.transparent else _services(product.services)
+
+
+def service_named(product: Product, name: int | str) -> Service | None:
+    """The service with this id or identifier."""
+    return next((one for one in services_of(product) if name in (one.id, one.identifier)), None)
+
+
+# up
+
+
+def decoded(product: Product, payload: bytes, name: int | str = 0) -> dict[str, Any] | None:
+    """The fields of a report or answer with its `serviceId`, and the answer's `taskId`; {"error": why} where it is not
+    as declared; None where the product declares nothing. `name`: MQTT's topic, TCP's service id, 0 for LwM2M."""
+    try:
+        return read(product, name, payload)
+    except Mismatch as error:
+        return {"error": str(error)}
+
+
+def read(product: Product, name: int | str, payload: bytes) -> dict[str, Any] | None:
+    """The same; raises Mismatch."""
+    return _read(product, name, payload) if services_of(product) else None
+
+
+def _read(product: Product, name: int | str, payload: bytes) -> dict[str, Any]:
+    services = services_of(product)
+    try:
+        if product.protocol == "lwm2m":
+            return decode.uplink(services, payload, FORMS[product.payload_format])
+        service = service_named(product, name)
+        if service is None or service.kind == COMMAND:
+            raise Mismatch(f"no service {str(name)[:80]!r} that comes up is declared")
+        if product.protocol == "tcp":
+            return {"serviceId": service.id, **decode.fields(service, payload)}
+        body = _answer(service, payload) if service.kind == RESPONSE else _object(payload)
+        return decode.uplink(services, json.dumps({**body, "serviceId": service.id}).encode(), decode.JSON)
+    except ModelError as error:
+        raise Mismatch(str(error)) from None
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    body = json_of(payload)
+    if not isinstance(body, dict) or "serviceId" in body or "taskId" in body:
+        raise Mismatch("not one JSON object of the service's fields")
+    return body
+
+
+def _answer(service: Service, payload: bytes) -> dict[str, Any]:
+    """MQTT's {"taskId": …, "resultPayload": {…}}."""
+    body = json_of(payload)
+    if not isinstance(body, dict) or set(body) != {"taskId", "resultPayload"} or not isinstance(body["taskId"], int) \
+            or not isinstance(body["resultPayload"], dict):
+        raise Mismatch(f"{service.identifier}: an answer is {{\"taskId\": number, \"resultPayload\": {{…}}}}")
+    return {**body["resultPayload"], "taskId": body["taskId"]}
+
+
+def json_of(payload: bytes) -> Any:
+    """The value of JSON bytes; raises Mismatch. Python reads NaN, JSON does not."""
+    try:
+        return json.loads(payload.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Mismatch("the payload is no JSON") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+# down
+
+
+def command(product: Product, content: object) -> tuple[int, bytes] | None:
+    """Service id and parameters of a thing-model command, {"serviceIdentifier" or "serviceId": …, "params": {…}}; None
+    where it is none, or the product declares nothing. Raises AepError."""
+    if not services_of(product):
+        return None
+    if isinstance(content, str | bytes):
+        try:
+            content = json.loads(content)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(content, dict) or "params" not in content:
+        return None
+    name: Any = content.get("serviceIdentifier", content.get("serviceId"))
+    values = content["params"]
+    service = service_named(product, name)
+    if service is None or service.kind != COMMAND:
+        commands = ", ".join(one.identifier for one in services_of(product) if one.kind == COMMAND)
+        raise AepError(f"there is no command {str(name)[:80]!r}; there are {commands or 'none'}")
+    if not isinstance(values, dict) or set(values) != {one.name for one in service.fields}:
+        raise AepError(f"params of {service.identifier} are {', '.join(one.name for one in service.fields)}")
+    for one in service.fields:
+        if not allowed(one, values[one.name]):
+            raise AepError(f"{service.identifier}: {one.name} {values[one.name]!r} is not a value of it")
+    if product.payload_format == "binary":
+        return service.id, encode.parameters(service, values)
+    return service.id, _text(values)
+
+
+def frame(product: Product, given: Command) -> bytes:
+    """A command as LwM2M carries it."""
+    if not given.service:
+        return given.content
+    if product.payload_format == "json":
+        return _text({**json.loads(given.content), "taskId": given.task, "serviceId": given.service})
+    head = bytes([0x06]) + (given.service << 32 | given.task << 16 | len(given.content)).to_bytes(6, "big")
+    return head + given.content
+
+
+def wrapped(given: Command) -> bytes:
+    """A command as MQTT carries it, with its taskId; what is no JSON goes as a text."""
+    try:
+        inner = json.loads(given.content)
+    except (ValueError, RecursionError):
+        inner = given.content.decode(errors="replace")
+    return _text({"taskId": given.task, "payload": inner})
+
+
+def _text(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
