@@ -19,8 +19,9 @@ from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
-from tools.module.tree import DTLS, CompileError, boot_record, build, surplus
+from tools.module.tree import CompileError, boot_record, build, spared, surplus
 from tools.tables import ROOT, default, setting
+from tools.things import declaration, encode
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Datagram, Network
@@ -29,11 +30,11 @@ NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpyth
 RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
 
-ROOMY = 100
-"""Blocks of /usr from which on a device has DTLS on its flash whether it has a key or not."""
-
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
+
+TRANSPARENT, BINARY = "transparent", "thing-binary"
+"""Of the device's setting payload."""
 
 PERIOD = (8004, {"frozen_period": 6})
 
@@ -78,6 +79,9 @@ class Plan:
     """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
     lacks: tuple[str, ...] = ()
     """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
+    client: str | None = None
+    """What the image has of an LwM2M client of its own: one of tools/module/profiles/base.py's CLIENTS; None: what its
+    family has."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
     nat_keeps_port: bool = False
@@ -89,6 +93,11 @@ class Plan:
         return self.config.get("power.mode", default("power.mode"))
 
     @property
+    def payload(self) -> str:
+        """payload of the device: transparent, or the format of its thing model."""
+        return self.config.get("payload", default("payload"))
+
+    @property
     def dtls(self) -> bool:
         return self.protocol == "lwm2m-dtls"
 
@@ -96,10 +105,6 @@ class Plan:
     def streams(self) -> bool:
         """Whether the protocol has connections, not datagrams."""
         return not self.protocol.startswith("lwm2m")
-
-    @property
-    def payload(self) -> str:
-        return self.config.get("payload", default("payload"))
 
     @property
     def commanded(self) -> bool:
@@ -237,11 +242,11 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
     )
     product, device = deployment.provision(plan, aep, module.identity)
     events.emit("aep", "product", f"product {product}, device {device[:8]}… created", product=product, device=device)
+    config = deployment.config(plan, product, module.identity)
     if plan.engine == "cpython":
-        more = surplus(ROOT, plan.app)
+        more = surplus(ROOT, plan.app, spared(config))
         module.flash = Flash(blocks=module.profile.usr_blocks + more)
         module.flash.surplus = more
-    config = deployment.config(plan, product, module.identity)
     module.flash.install(files(plan, config, aep.ca_pem if plan.protocol == "mqtts" else ""))
     run = Run(plan, events, network, aep, module, device)
     try:
@@ -258,6 +263,8 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
 def profile(plan: Plan) -> Profile:
     """The family's profile with what the plan changes."""
     family = FAMILIES[plan.family]
+    if plan.client is not None:
+        family = family.with_client(plan.client)
     return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters,
                    lacks=family.lacks | {*plan.lacks})
 
@@ -269,7 +276,7 @@ def files(plan: Plan, config: dict[str, Any] | None = None, ca: str = "") -> dic
         config = deployment.config(plan, 0, Identity())
     try:
         tree = build(ROOT, engine=plan.engine, replace={"app.py": plan.app.encode()} if plan.app else {},
-                     without=() if plan.dtls or FAMILIES[plan.family].usr_blocks >= ROOMY else DTLS)
+                     without=spared(config))
     except CompileError as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("Traceback")]
         raise ScenarioError("compile", ": ".join(lines), "see `make check`") from None
@@ -389,11 +396,21 @@ def _sleep(run: Run) -> float:
 
 
 def _command(run: Run, service: int, fields: dict) -> None:
-    task = len(run.given) + 1
-    body = json.dumps({**fields, "taskId": task, "serviceId": service}, separators=(",", ":"))
     ttl = min(TTL_LIMIT, 3 * interval(run.plan) + 86400)  # longer than the sleeps it may have to wait
-    number = run.aep.command(run.device, body, data_type="json", ttl=ttl)
+    give(run, service, fields, ttl)
+
+
+def give(run: Run, service: int, fields: dict, ttl: int) -> int:
+    """Gives a command in the product's format; returns its task."""
+    task = len(run.given) + 1
+    if run.plan.payload == BINARY:
+        body = encode.command(declaration.read_file(), service, task, fields, BINARY)
+        number = run.aep.command(run.device, body.hex(), data_type="hex", ttl=ttl)
+    else:
+        text = json.dumps({**fields, "taskId": task, "serviceId": service}, separators=(",", ":"))
+        number = run.aep.command(run.device, text, data_type="json", ttl=ttl)
     run.given.append(Given(task, service, fields, number))
+    return task
 
 
 def _why(run: Run) -> str:

@@ -35,9 +35,51 @@ _TRIED = "m"  # and how opening by it has gone (aep/shortcuts.py)
 _LOCATION = "modem"  # in saved(): a registration that is not our own client's
 _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
+_RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as in seldom.py
 _POLL = const(250)  # ms from one look to the next while the radio is on
-_POLL_ASLEEP = const(5000)  # and in light sleep: the platform repeats a command for a minute and a half (RFC 7252 §4.8)
-_SAVED = {"form": 0, "server": "", "ep": "", "loc": "", "at": 0, "lt": 0, "learn": {}}
+_POLL_ASLEEP = const(10000)  # and in light sleep: the platform repeats a command for 90 s (RFC 7252 §4.8)
+# What `saved` gives: registration.py's, since "auto" may choose our own client at the next wake.
+SAVED = {
+    "form": 0, "server": "", "ep": "", "loc": "", "tok": {}, "attr": {}, "forms": {}, "marks": {}, "state": "",
+    "at": 0, "since": 0, "lt": 0, "b": "", "addr": "", "learn": {},
+}  # fmt: skip
+
+
+def endpoint(settings: dict, imei: str, imsi: str) -> str:
+    """As lwm2m.endpoint."""
+    form = settings["lwm2m.endpoint"]
+    return imei if form == "imei" else form + ":" + imei + ("-" + imsi if form == "urn:imei-imsi" else "")
+
+
+def ends(saved: dict):
+    """As lwm2m.ends."""
+    return saved["at"] + saved["lt"] if saved.get("loc") else 0
+
+
+def session(settings: dict):
+    """What makes the session: this file's class, or the better one of the two."""
+    return Session if settings["lwm2m.engine"] == "modem" else _better
+
+
+def _better(settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist):
+    """lwm2m.engine "auto"."""
+    if suits(settings, saved):
+        return Session(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+    from aep import lwm2m as own
+
+    return own.session(settings)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+
+
+def suits(settings: dict, saved: dict) -> bool:
+    """This image's client acknowledges reports, can do what the settings ask, and has not failed lately. What was found
+    is noted in `saved`, for either session."""
+    learned = saved["learn"] = dict(saved["learn"])
+    try:
+        found = probe(learned)
+    except NoModem:  # our own needs no AT command
+        return False
+    able = settings["security"] == "none" and settings["lwm2m.endpoint"] == "imei"
+    return found == "ncdp" and able and Shortcuts(learned).worth(_TRIED)
 
 
 def probe(learned: dict) -> str:
@@ -49,6 +91,7 @@ def probe(learned: dict) -> str:
 
 
 def _look() -> int:
+    """Which it is, by its place in GROUPS."""
     if _has("AT+NCDP=?"):
         return 2  # the only one that tells what became of a report
     if not _has("AT+QLWCFG?"):
@@ -66,17 +109,10 @@ def _has(command: str) -> bool:
     return True
 
 
-def suits(settings: dict, saved: dict) -> bool:
-    """For lwm2m.engine "auto": this image's client acknowledges reports, can do what the settings ask, and has not
-    failed lately. What was learned is noted in `saved`, for either session. Raises NoModem."""
-    learned = saved.setdefault("learn", {})
-    if probe(learned) != "ncdp" or settings["security"] != "none" or settings["lwm2m.endpoint"] != "imei":
-        return False
-    return Shortcuts(learned).worth(_TRIED)
-
-
 class Session:
     """See aep/session.py; made as aep.registration.Registration is."""
+
+    closes = False
 
     def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist) -> None:
         self._settings = settings
@@ -85,7 +121,7 @@ class Session:
         self._keep = keep
         self._note = note
         self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
-        saved = shaped(saved, _SAVED)
+        saved = shaped(saved, SAVED)
         self._shortcuts = Shortcuts(dict(saved["learn"]))
         ours = saved["loc"] == _LOCATION and saved["server"] == self._server and saved["ep"] == device.endpoint
         self._at = saved["at"] if ours else 0  # Unix time of the last Register or Update, as far as we know
@@ -163,6 +199,14 @@ class Session:
         """Observers of other paths are the modem's own affair."""
         return 0
 
+    def renewal(self, heard: int, settings: dict):
+        """When the platform is to hear of a kept session at the latest (clock ms), or None."""
+        keepalive, left = settings["lwm2m.keepalive"], self.left()
+        times = [heard + 1000 * keepalive] if keepalive else []
+        if left is not None:
+            times.append(self._clock.now() + 1000 * max(0, left - self._lifetime // _RENEW))
+        return min(times) if times else None
+
     def left(self):
         """Seconds until the platform forgets us, as far as we know; None where we do not."""
         if self._alive >= 0:
@@ -184,11 +228,12 @@ class Session:
 
     def saved(self) -> dict:
         """What the next power-on is to know; it begins with a registration whatever this says."""
-        return {
+        out = dict(SAVED)
+        out.update({
             "form": 1, "server": self._server, "ep": self._device.endpoint, "loc": _LOCATION if self._at else "",
-            "at": self._at, "lt": self._lifetime, "since": self._at, "learn": dict(self._shortcuts.learned),
-            "tok": {}, "attr": {}, "forms": {}, "marks": {}, "state": "", "b": "", "addr": "",
-        }  # fmt: skip
+            "at": self._at, "lt": self._lifetime, "learn": dict(self._shortcuts.learned),
+        })  # fmt: skip
+        return out
 
     def strangers(self) -> int:
         """The modem does not tell."""

@@ -97,6 +97,10 @@ def way(found: dict):
     protocol = found["protocol"]
     try:
         if protocol == "lwm2m":
+            if found["lwm2m.engine"] != "python":
+                from aep import lwm2m_modem
+
+                return lwm2m_modem
             from aep import lwm2m
 
             return lwm2m

@@ -2,8 +2,11 @@
 time on loopback."""
 
 import asyncio
+import itertools
+from collections.abc import Coroutine
 from typing import Any
 
+from tools.aep import UnixLoop
 from tools.ctwing.aep import Aep
 from tools.world.events import Events
 
@@ -16,6 +19,34 @@ PRODUCT, NUMBER, TOKEN = 15436586, "863318069987727", "ny6f1tSA41DQUVPD6P8g4iOk9
 def login(device: str, token: str, version: str = "1.0", *more: str) -> bytes:
     strings = [one.encode() for one in (device, token, version, *more)]
     return b"\x01" + b"".join(len(one).to_bytes(2, "big") + one for one in strings)
+
+
+def short(text: str | bytes) -> bytes:
+    """A text of MQTT: two bytes of length before it."""
+    raw = text.encode() if isinstance(text, str) else text
+    return len(raw).to_bytes(2, "big") + raw
+
+
+def mqtt(first: int, body: bytes) -> bytes:
+    """An MQTT packet (MQTT 3.1.1 §2.2)."""
+    length, left = b"", len(body)
+    while True:
+        length += bytes([left & 0x7F | 0x80 * (left > 0x7F)])
+        left >>= 7
+        if not left:
+            return bytes([first]) + length + body
+
+
+def connect(device: str, token: str | None, *, user: str | None = "any", keep_alive: int = 0, flags: int = 2,
+            protocol: bytes = b"\x00\x04MQTT\x04") -> bytes:
+    flags |= 0x80 * (user is not None) | 0x40 * (token is not None)
+    texts = b"".join(short(one) for one in (device, user, token) if one is not None)
+    return mqtt(0x10, protocol + bytes([flags]) + keep_alive.to_bytes(2, "big") + texts)
+
+
+def publish(topic: str, payload: bytes, qos: int = 0, mid: int = 1, flags: int = 0) -> bytes:
+    identity = mid.to_bytes(2, "big") if qos else b""
+    return mqtt(0x30 | qos << 1 | flags, short(topic) + identity + payload)
 
 
 class Stream:
@@ -53,6 +84,15 @@ class Stream:
         self.writer.close()
 
 
+def on_unix_time(work: Coroutine[Any, Any, Any]) -> None:
+    """Runs on a loop whose clock is the computer's: what certificates are held to."""
+    loop = UnixLoop()
+    try:
+        loop.run_until_complete(asyncio.wait_for(work, 60))
+    finally:
+        loop.close()
+
+
 class Loopback:
     """A platform in real time whose product and device have the ids one wants, and connections to it."""
 
@@ -61,18 +101,22 @@ class Loopback:
         self.events = Events(self.loop.time)
         self.aep = Aep(self.loop, self.events, **settings)
         self.streams: list[Stream] = []
-        self.address: tuple[str, int] = ("", 0)
+        self.address: dict[str, tuple[str, int]] = {}
 
     def create(self, product: int = PRODUCT, number: str = NUMBER, token: str = TOKEN, **settings: Any) -> str:
         """A product with this id, and its device."""
-        self.aep.draws.product_id = lambda: product  # type: ignore[method-assign]
+        self.aep.draws.product_id = itertools.count(product).__next__  # type: ignore[method-assign]
         made = self.aep.create_product("meter", **{"protocol": "tcp", **settings})
         return self.aep.create_device(made, name="meter 1", number=number, token=token)
 
-    async def connect(self) -> Stream:
-        if not self.address[1]:
-            self.address = await self.aep.start_tcp("127.0.0.1", 0)
-        stream = Stream(*await asyncio.open_connection(*self.address))
+    async def open(self, front: str) -> tuple[str, int]:
+        """Where a front listens: "tcp", "mqtt" or "mqtts"."""
+        if front not in self.address:
+            self.address[front] = await getattr(self.aep, "start_" + front)("127.0.0.1", 0)
+        return self.address[front]
+
+    async def connect(self, front: str = "tcp") -> Stream:
+        stream = Stream(*await asyncio.open_connection(*await self.open(front)))
         self.streams.append(stream)
         return stream
 

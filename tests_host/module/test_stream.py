@@ -161,7 +161,7 @@ def test_sockets_are_few_and_close_frees_them_once_both_have_said_so():
     assert bench.error("usocket.socket", 2, STREAM) == 22 and open_ones
 
 
-# -- TLS -----------------------------------------------------------------------------------------------------------------
+# -- TLS ------------------------------------------------------------------------------------------------------------
 
 
 @functools.cache

@@ -243,7 +243,7 @@ def test_a_port_of_servers_is_taken_once_and_free_after_close():
     assert World(echo).play(script) == (False, True)
 
 
-# -- one end, by hand ----------------------------------------------------------------------------------------------------
+# -- one end, by hand -----------------------------------------------------------------------------------------------
 
 
 def end(first=0xFFFFFFF0):
@@ -262,7 +262,7 @@ def end(first=0xFFFFFFF0):
         timers.append(Timer(seconds, action))
         return timers[-1]
 
-    one = End(sent.append, later, Listener(lambda data: told.append(data), lambda error: told.append(error)), first, 0.25)
+    one = End(sent.append, later, Listener(told.append, told.append), first, 0.25)
     one.sent, one.timers, one.told = sent, timers, told
     return one
 

@@ -4,6 +4,7 @@ It plays the platform as ctwing.md documents it, on any asyncio loop: real time,
 """
 
 import asyncio
+from functools import cached_property
 
 from tools.ctwing import store as db
 from tools.ctwing.catalog import Catalog
@@ -11,9 +12,11 @@ from tools.ctwing.checks import ADVISED_SIZE, TTL_LIMIT, AepError, checked, cont
 from tools.ctwing.dtls import DtlsFront, Keys, engine_named
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
+from tools.ctwing.mqtt import MqttFront
 from tools.ctwing.store import Command, Device, Notification, Registration, Request, Store, TraceRow, Uplink
-from tools.ctwing.streams import Front, StreamFront
+from tools.ctwing.streams import Front
 from tools.ctwing.tcp import TcpFront
+from tools.ctwing.tls import Authority
 from tools.world.events import Events
 
 
@@ -21,7 +24,8 @@ class Aep(Catalog):
     """The platform. `token_length` is that of observation tokens, 1…8; None draws it for each registration.
     `connection_id` is the length of DTLS connection ids; with 0 none is agreed on, and Mbed TLS is the server
     unless it `resumes` sessions. `tcp_any_frame`: any frame of a TCP device counts as its heartbeat (whether it
-    does on AEP is unknown)."""
+    does on AEP is unknown). `mqtt_wrapped`: transparent MQTT commands go with their taskId around them, not bare (which
+    of them AEP does is unknown)."""
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class Aep(Catalog):
         connection_id: int = 0,
         resumes: bool = False,
         tcp_any_frame: bool = False,
+        mqtt_wrapped: bool = False,
     ) -> None:
         if token_length is not None and token_length not in range(1, 9):
             raise AepError(f"token_length {token_length} is not 1…8 (RFC 7252 §3; an empty one tells nothing apart)")
@@ -42,8 +47,8 @@ class Aep(Catalog):
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
         self.log = self.front.log
         self.tcp = TcpFront(loop, events, self.store, self.front.faults, any_frame=tcp_any_frame)
-        self.fronts: dict[str, Front] = {"lwm2m": self.front, "tcp": self.tcp,
-                                        "mqtt": StreamFront(loop, events, self.store, self.front.faults)}
+        self.mqtt = MqttFront(loop, events, self.store, self.front.faults, wrapped=mqtt_wrapped)
+        self.fronts: dict[str, Front] = {"lwm2m": self.front, "tcp": self.tcp, "mqtt": self.mqtt}
         keys = Keys(self.store, self.front.faults, events)
         wanted = "own" if connection_id or resumes else "mbedtls"
         found, engine = engine_named(wanted, keys, seed, connection_id)
@@ -221,7 +226,25 @@ class Aep(Catalog):
 
     async def start_tcp(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Opens the TCP front; returns the address it listens on."""
-        return await self.tcp.start(host, port)
+        return await self.tcp.serve("TCP", host, port)
+
+    async def start_mqtt(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the MQTT front; returns the address it listens on."""
+        return await self.mqtt.serve("MQTT", host, port)
+
+    async def start_mqtts(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the MQTT front over TLS; returns the address it listens on. Who trusts `ca_pem` finds it to be `host`,
+        or the platform's own name."""
+        return await self.mqtt.serve("MQTTS", host, port, self.authority.context([host]))
+
+    @cached_property
+    def authority(self) -> Authority:
+        return Authority(self.loop.time())
+
+    @property
+    def ca_pem(self) -> str:
+        """The CA of MQTTS, as a device is given it."""
+        return self.authority.ca_pem
 
     def stop(self) -> None:
         """Closes the fronts and forgets every session, as a platform that goes down; the store can still be read."""

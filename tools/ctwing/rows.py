@@ -149,7 +149,7 @@ class Notification:
 @dataclass(frozen=True)
 class TraceRow:
     """One datagram, or frame of a stream, as it was on the wire: `direction` up (from `peer`) or down (to it); None
-    device: a stranger."""
+    device: a stranger. `note` is what the platform has to say about it."""
 
     id: int
     t: float
@@ -157,3 +157,4 @@ class TraceRow:
     peer: str
     raw: bytes
     device: str | None
+    note: str = ""

@@ -68,6 +68,7 @@ ADDED = (
     ("devices", "token TEXT NOT NULL DEFAULT ''"),
     ("uplinks", "topic TEXT NOT NULL DEFAULT ''"),
     ("uplinks", "service INTEGER NOT NULL DEFAULT 0"),
+    ("trace", "note TEXT NOT NULL DEFAULT ''"),
     ("commands", "service INTEGER NOT NULL DEFAULT 0"),
     ("commands", "answer BLOB NOT NULL DEFAULT x''"),
 )
@@ -248,6 +249,9 @@ class Store:
 
     def add_trace(self, t: float, direction: str, peer: str, raw: bytes, device: str | None) -> int:
         return self._insert("trace", t=t, direction=direction, peer=peer, raw=raw, device=device)
+
+    def note(self, row: int, text: str) -> None:
+        self._db.execute("UPDATE trace SET note = ? WHERE id = ?", (text, row))
 
     def adopt(self, row: int, peer: str, device: str) -> None:
         """Trace row `row`, and what this peer sent and got before anyone knew it, belong to `device`."""

@@ -7,13 +7,12 @@ logged in keeps its connection, the newcomer gets result 4; before its login a c
 
 import asyncio
 from collections import deque
-from typing import Any
 
 from tools.ctwing import store as db
 from tools.ctwing import tcp_frames as f
 from tools.ctwing.faults import Faults
 from tools.ctwing.store import Command, Store
-from tools.ctwing.streams import Link, StreamFront
+from tools.ctwing.streams import Connection, Link, StreamFront
 from tools.world.events import Events
 
 HEARTBEAT_TIME = 300  # seconds, guide §4.3.3
@@ -45,55 +44,6 @@ class Gate:
         return f"banned for {BAN_TIME:.0f} s: over {CONNECTS} connections in {CONNECTS_TIME:.0f} s"
 
 
-class Connection(asyncio.Protocol):
-    """One connection: cuts the stream into frames, and writes them."""
-
-    def __init__(self, front: "TcpFront") -> None:
-        self.front, self.buffer = front, bytearray()
-        self.link: Link | None = None
-        self.transport: Any = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.address: tuple[Any, ...] = ()
-        self.peer = ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.address = transport.get_extra_info("peername")[:2]
-        self.peer = f"{self.address[0]}:{self.address[1]} by TCP"
-        self.front.connected(self)
-
-    def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
-            return
-        self.buffer += data
-        while self.buffer and not self.transport.is_closing():
-            try:
-                raw = f.next_frame(self.buffer)
-            except f.BadFrame as error:
-                self.front.malformed(self, bytes(self.buffer[:f.FRAME_LIMIT]), str(error))
-                return
-            if raw is None:
-                return
-            del self.buffer[:len(raw)]
-            self.front.received(self, raw)
-
-    def pause_writing(self) -> None:
-        self.front.malformed(self, b"", "the device does not read what it asks for")
-        self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.front.lost(self, "closed by the device" if exc is None else f"connection lost: {exc}")
-
-    def send(self, raw: bytes) -> None:
-        self.front.traced("down", self.peer, raw, self.link.device.id if self.link is not None else None)
-        self.transport.write(raw)
-
-    def close(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        self.transport.close()
-
-
 class TcpFront(StreamFront):
     """`any_frame`: any frame counts as a heartbeat, not only 04 (which of them AEP counts is unknown)."""
 
@@ -102,102 +52,57 @@ class TcpFront(StreamFront):
         super().__init__(loop, events, store, faults)
         self.any_frame = any_frame
         self.gate = Gate()
-        self._connections: set[Connection] = set()
-        self._server: asyncio.AbstractServer | None = None
-
-    async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Opens the front; returns the address it listens on."""
-        server = await self.loop.create_server(lambda: Connection(self), host, port)
-        self._server = server
-        name = server.sockets[0].getsockname()
-        return name[0], name[1]
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for connection in list(self._connections):
-            connection.close()
-
-    # connections
 
     def connected(self, connection: Connection) -> None:
-        now = self.loop.time()
-        self._connections.add(connection)
-        why = self.gate.connects(connection.address[0], now)
+        super().connected(connection)
+        why = self.gate.connects(connection.address[0], self.loop.time())
         if why:
             self._emit("rejected", f"{connection.peer}: {why}", code="banned")
             connection.transport.abort()
             return
-        connection.timer = self.loop.call_at(now + HEARTBEAT_TIME, self.malformed, connection, b"",
-                                             f"no login for {HEARTBEAT_TIME} s")
+        self.hurries(connection, HEARTBEAT_TIME)
 
-    def lost(self, connection: Connection, reason: str) -> None:
-        self._connections.discard(connection)
-        connection.close()
-        if connection.link is not None and self.session(connection.link.device.id) is connection.link:
-            self.end(connection.link.device.id, reason)
-
-    def malformed(self, connection: Connection, raw: bytes, reason: str) -> None:
-        """Closes a connection that cannot be read any further, and says why."""
-        device = connection.link.device.id if connection.link is not None else None
-        if raw:
-            self.traced("up", connection.peer, raw, device)
-        self._emit("malformed", f"{connection.peer} closed: {reason}", raw=raw, reason=reason, device=device)
-        if device is not None:
-            self.end(device, reason)
-        connection.close()
-
-    def shut(self, link: Link) -> None:
-        link.connection.close()
+    def cut(self, data: bytearray) -> bytes | None:
+        return f.next_frame(data)
 
     # what comes
 
-    def received(self, connection: Connection, raw: bytes) -> None:
+    def received(self, connection: Connection, raw: bytes, row: int) -> None:
         link = connection.link
         if link is None:
             if raw[0] == f.LOGIN:
-                self._login(connection, raw)
+                self._login(connection, raw, row)
             else:
-                self.malformed(connection, raw, f"a {f.NAMES[raw[0]]} before the login")
+                self._wrong(connection, row, f"a {f.NAMES[raw[0]]} before the login")
             return
-        row = self.traced("up", connection.peer, raw, link.device.id)
-        self.store.adopt(row, connection.peer, link.device.id)
         if raw[0] == f.HEARTBEAT:
             connection.send(bytes([f.BEAT]))
         if raw[0] == f.HEARTBEAT or self.any_frame:
             self.alive(link)
         if raw[0] == f.UPLINK:
-            self._uplink(link, raw[3:])
+            self._uplink(link, raw[3:], row)
         elif raw[0] == f.DOWNLINK_ACK:
-            self._downlink_acked(link, raw[3:])
+            self._downlink_acked(link, raw[3:], row)
         elif raw[0] == f.LOGIN:
-            self.malformed(connection, b"", "a login on a connection that is logged in")
+            self._wrong(connection, row, "a login on a connection that is logged in")
 
-    def _login(self, connection: Connection, raw: bytes) -> None:
-        row = self.traced("up", connection.peer, raw, None)
+    def _wrong(self, connection: Connection, row: int, reason: str) -> None:
+        self.store.note(row, reason)
+        self.malformed(connection, b"", reason)
+
+    def _login(self, connection: Connection, raw: bytes, row: int) -> None:
         strings = f.login_strings(raw)
         name, password, version = (one.decode(errors="replace") for one in strings[:3])
         device = self.store.device(name)
         result, why = self._judged(name, password, strings[2])
-        if result:
-            if device is not None:
-                self.store.adopt(row, connection.peer, device.id)
-            self._emit("rejected", f"login result {result} to {connection.peer}: {why}", code=result, device=name[:80])
-            self.traced("down", connection.peer, f.result_frame(f.LOGIN_RESULT, result), device.id if device else None)
-            connection.transport.write(f.result_frame(f.LOGIN_RESULT, result))
-            connection.close()
+        connection.send(f.result_frame(f.LOGIN_RESULT, result))
+        if result or device is None:
+            self.refused(connection, row, device, result, why)
             return
-        assert device is not None
         product = self.store.product(device.product)
         assert product is not None
-        link = Link(device, product, connection.address, connection.peer, HEARTBEAT_TIME, f"TCP {version}", connection)
-        connection.link = link
-        if connection.timer is not None:
-            connection.timer.cancel()
-        self.expects(link, self.loop.time())
-        connection.send(f.result_frame(f.LOGIN_RESULT, f.OK))
-        self.logged_in(link, row)
+        self.logged_in(Link(device, product, connection.address, connection.peer, HEARTBEAT_TIME, f"TCP {version}",
+                            connection), row)
 
     def _judged(self, name: str, password: str, version: bytes) -> tuple[int, str]:
         """The result of a login, and why it is not OK (guide §4.3.3)."""
@@ -215,12 +120,12 @@ class TcpFront(StreamFront):
             return f.ALREADY, f"{name} is logged in from {self._links[name].peer}"
         return f.OK, ""
 
-    def _uplink(self, link: Link, body: bytes) -> None:
+    def _uplink(self, link: Link, body: bytes, row: int) -> None:
         if link.product.transparent:
             self.uplink(link, body, link.binding)
             return
         if len(body) < 4:
-            self.malformed(link.connection, b"", "an uplink without message id and service id")
+            self._wrong(link.connection, row, "an uplink without message id and service id")
             return
         message, service = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
         number = self.uplink(link, body[4:], link.binding, mid=message, service=service)
@@ -234,11 +139,11 @@ class TcpFront(StreamFront):
         link.connection.send(f.frame(f.DOWNLINK, head + command.content))
         return not link.product.transparent
 
-    def _downlink_acked(self, link: Link, body: bytes) -> None:
+    def _downlink_acked(self, link: Link, body: bytes, row: int) -> None:
         """83: task, result, and with result 1 the service and parameters of an answer."""
         if link.product.transparent or len(body) < 4:
             why = "version 1.0 has none" if link.product.transparent else "it is cut short"
-            self.malformed(link.connection, b"", f"a downlink acknowledgement: {why}")
+            self._wrong(link.connection, row, f"a downlink acknowledgement: {why}")
             return
         task, result = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
         if link.busy is None or task != link.busy.task:

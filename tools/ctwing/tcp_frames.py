@@ -3,6 +3,8 @@
 Pure: bytes in, frames out. There is no checksum and no escape, so after one bad byte nothing of a stream can be read.
 """
 
+from tools.ctwing.streams import BadFrame
+
 LOGIN, UPLINK, DOWNLINK, HEARTBEAT, LOGIN_RESULT, BEAT = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 UPLINK_ACK, DOWNLINK_ACK = 0x82, 0x83
 NAMES = {
@@ -12,10 +14,6 @@ NAMES = {
 FRAME_LIMIT = 4096  # bytes; AEP's own limit is unknown, its SDKs have buffers of 1 to 2 KB (ctwing.md §4.1)
 OK, UNKNOWN_ERROR, NOT_REGISTERED, NOT_AUTHENTIC, ALREADY = range(5)  # login results, guide §4.3.3
 STANDARD = b"2.0"  # the version whose login has six more strings: module, chip, software, IMEI, ICCID, IMSI
-
-
-class BadFrame(ValueError):
-    """Bytes that are no frame a device may send; the connection cannot be read any further."""
 
 
 def frame(kind: int, body: bytes) -> bytes:
