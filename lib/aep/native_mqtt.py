@@ -31,6 +31,8 @@ _REFUSALS = {1: s.WrongVersion, 2: s.NotProvisioned, 3: s.Refused, 4: s.NotProvi
 _TIMED_OUT = (110, 11)  # S21 raises EAGAIN where S25 raises ETIMEDOUT
 
 _running = []  # type: list  # whoever has a thread; one at most
+_door = _thread.allocate_lock()  # held while code outside of this file runs, or `arrived`
+_door.acquire()
 
 
 class Native:
@@ -48,8 +50,6 @@ class Native:
         self._ca = ca
         self._arrived = arrived
         self._client = None
-        self._door = _thread.allocate_lock()  # held while code outside of this class runs, or `arrived`
-        self._door.acquire()
         self._up = False
         self._error = None  # type: Exception | None  # what the thread ended with
         self._closing = False
@@ -100,11 +100,11 @@ class Native:
     # -- inside: the door is open ----------------------------------------------------------------------------------
 
     def _inside(self, work, *args):
-        self._door.release()
+        _door.release()
         try:
             return work(*args)
         finally:
-            self._door.acquire()
+            _door.acquire()
 
     def _connect(self, until: int) -> None:
         if not self._until(lambda: not _running, until):
@@ -115,7 +115,7 @@ class Native:
         _thread.stack_size(_STACK)
         try:
             _thread.start_new_thread(self._live, (self._client,))
-        except OSError:
+        except Exception:  # dialect: broad - which one says so is not documented
             _running.remove(self)
             raise NoConnection("no thread to be had")
         finally:
@@ -157,15 +157,13 @@ class Native:
         # The firmware waits 5 s at most. Its write cannot block: no more is ever under way than one report and a ping.
         told = client.publish(topic, payload, False, qos)
         self._check()
-        if qos and self.honest:
-            if not told:
-                self._drop()
-                raise NotConfirmed("no PUBACK")
+        sure = qos and self.honest
+        if told is False or sure and not told:
+            self._drop()
+            raise NotConfirmed("no PUBACK")
+        if sure:
             self._heard = self.clock.now()
             return s.ACKNOWLEDGED
-        if told is False:
-            self._drop()
-            raise ConnectionLost("publish failed")
         if qos:
             self._ping(until)
         return s.HANDED_OVER
@@ -325,7 +323,7 @@ class Native:
     def _message(self, topic: bytes, payload: bytes) -> None:
         """The firmware's callback. What it raises ends the connection before the message is acknowledged."""
         self._came += 1
-        with self._door:
+        with _door:
             if self._closing or len(self._messages) >= _QUEUE:
                 raise BadFrame("too many messages")
             if self._arrived is not None and not self._arrived(topic, payload):

@@ -1,6 +1,7 @@
 """aep.native_mqtt: the firmware's MQTT client under supervision (quecpython.md §3.10), against a broker that answers as
 it is told to, in both engines."""
 
+import random
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests_host.module.bench import Bench
 from tests_host.module.broker import CONNECT, DISCONNECT, NAME, PINGREQ, PUBACK, PUBLISH, SUBSCRIBE, Broker, message
+from tools.ctwing.tls import Authority
 
 BOTH = pytest.mark.parametrize("engine", ["vm", "cpython"])
 FAST = "cpython"
@@ -336,6 +338,71 @@ def test_without_a_thread_to_be_had_it_is_a_fault_and_nothing_is_left():
         print(tried(c.connect, soon())[0])
         c.close()
     """, broker) == ["(('NoConnection', 41), 0)", "None"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_hostile_bytes_end_the_connection_and_nothing_else(seed):
+    """Noise, a length without an end, a packet that is cut off."""
+    rng = random.Random(seed)
+    noise = [
+        bytes(rng.choices(range(256), k=rng.randint(1, 300))), b"\x30" + b"\xff" * 400, b"\x40\x00", b"\x30\x01\x00",
+        b"\x90\x7f" + bytes(9), b"\x34" + message(b"t", b"qos 2", 1)[1:], b"\xd0" + bytes(200),
+    ][seed % 7]
+    broker = Broker()
+    broker.on_packet = lambda kind: kind == PUBLISH and broker.links[-1].transport.write(noise)
+    lines = run(FAST, """
+        for _ in range(3):
+            c = native()
+            c.connect(soon())
+            try:
+                for _ in range(3):
+                    c.publish('t', b'x', 1, soon())
+            except Fault as error:
+                pass
+            c.close()
+            utime.sleep(30)
+        print(left(), n._running)
+    """, broker)
+    assert lines[-1] == "[] []" and broker.open() == 0 and len(broker.links) == 3
+
+
+# -- MQTTS ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority(1_795_392_000)
+
+
+def over_tls(authority: Authority, steps: str) -> str:
+    return f"ca = {authority.ca_pem!r}\nc = n.Native(settings, '{NAME}', clock, False, ca)\n" + textwrap.dedent(steps)
+
+
+@BOTH
+def test_mqtts_by_a_ca_of_ours(engine, authority):
+    broker = Broker()
+    broker.on_packet = lambda kind: kind == PUBLISH and broker.links[0].transport.write(message(b"t", b"on", 1, 7))
+    bench = Bench(engine)
+    broker.serve(bench, authority.context([NAME]))
+    assert boot(bench, over_tls(authority, """
+        c.connect(soon())
+        c.subscribe('t', soon())
+        print(c.publish('t', b'x', 1, soon()), c.receive(soon()))
+        c.close()
+        print(left())
+        utime.sleep(5)
+    """)) == ["2 (b't', b'on')", "[]"]
+    assert broker.open() == 0
+
+
+def test_mqtts_by_another_ca_is_a_bad_certificate(authority):
+    bench = Bench(FAST)
+    broker = Broker().serve(bench, Authority(1_795_392_000).context([NAME]))
+    assert boot(bench, over_tls(authority, """
+        print(tried(c.connect, soon())[0])
+        print(left())
+    """)) == ["('BadCertificate', 44)", "[]"]
+    assert CONNECT not in broker.kinds()
 
 
 # -- nothing leaks ----------------------------------------------------------------------------------------------------
