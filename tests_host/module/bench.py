@@ -7,6 +7,7 @@ from typing import Any
 from tools.module.board import Board, Firmware, Identity, NonVolatile, PowerOff, Thing
 from tools.module.modem.uos import Uos
 from tools.module.modem.usocket import Usocket
+from tools.module.modem.ussl import Ussl
 from tools.module.modem.utime import Utime
 from tools.module.module import Module
 from tools.world.clock import WorldLoop
@@ -34,6 +35,7 @@ class BareProfile:
     boot_ms: int = 0
     rtc_alarm_wakes: bool = False
     connect_filters: bool = True
+    umqtt_tells: bool = False
     absent: dict[str, frozenset[str]] = field(default_factory=dict)
     lacks: frozenset[str] = frozenset({"hashlib"})
 
@@ -159,7 +161,7 @@ class Bench:
 
     def _fit(self, board: Board) -> None:
         board.radio = self.radio
-        for firmware in (Utime, Uos, Usocket, Timers, Misc, Machine, Probe):
+        for firmware in (Utime, Uos, Usocket, Ussl, Timers, Misc, Machine, Probe):
             board.firmware[firmware.NAME] = firmware(board)
 
     def run(self, main: str = "", reason: int = 3, files: dict[str, str] | None = None) -> PowerOff:

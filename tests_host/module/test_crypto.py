@@ -172,7 +172,8 @@ def test_type_stubs_name_what_is_there(engine, name):
 
 LOOK = """
 found = []
-for statement in ('import ucryptolib', 'import uhashlib', 'import hashlib', 'from uos import urandom'):
+for statement in ('import ucryptolib', 'import uhashlib', 'import hashlib', 'from uos import urandom',
+                  'import umqtt'):
     try:
         exec(statement)
         found.append(statement.split()[-1])

@@ -207,7 +207,10 @@ NETWORK = _words(
     "net sim modem dial sms dataCall checkNet pm usocket ussl atcmd umqtt request ntptime lwm2m wifiScan "
     "cellLocator"
 )
-NETWORK_FILES = ("lib/link/", "lib/aep/lwm2m.py", "lib/aep/lwm2m_modem.py", "lib/aep/mqtt.py", "lib/aep/tcp.py")
+NETWORK_FILES = (
+    "lib/link/", "lib/aep/lwm2m.py", "lib/aep/lwm2m_modem.py", "lib/aep/mqtt.py", "lib/aep/native_mqtt.py",
+    "lib/aep/tcp.py",
+)
 
 # Sans-I/O rooms and files: what each may import besides its own room.
 _PURE = ("ustruct", "ubinascii", "micropython", "ucollections")

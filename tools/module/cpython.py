@@ -15,7 +15,7 @@ from typing import Any
 import greenlet
 
 from tools.module.board import Handle
-from tools.module.engine import FROZEN, FROZEN_MODULES, MAIN, USYS, Engine
+from tools.module.engine import FROZEN, FROZEN_MODULES, MAIN, USYS, Engine, late
 from tools.module.flash import CutContext
 from tools.module.natives import natives
 from tools.module.usr import Usr
@@ -90,7 +90,7 @@ def trace_of(error: BaseException) -> str:
 class Application:
     """One power-on's world as seen from main.py."""
 
-    def __init__(self, surface: dict[str, Any], lacks: frozenset[str] = frozenset()) -> None:
+    def __init__(self, surface: dict[str, Any], profile: Any) -> None:
         self.host = greenlet.getcurrent()
         self.dead = False
         self.running = MAIN  # the thread that computes
@@ -99,7 +99,8 @@ class Application:
         self.modules: dict[str, Any] = {}
         self.path: list[str] = [""]
         self.surface = surface
-        self.lacks = lacks
+        self.lacks: frozenset[str] = profile.lacks
+        self.late = late(profile)
         self.usr: Usr  # by `install`
 
     # -- calls of the firmware -------------------------------------------------------------------------------------
@@ -218,6 +219,9 @@ class Application:
     def _load(self, name: str) -> None:
         """Imports one level. A module that raises stays in `usys.modules`, half-built (quecpython.md §1.2)."""
         package, _, last = name.rpartition(".")
+        if name in self.late and name not in self.modules:
+            self.modules[name] = self._frozen(name)
+            self.modules[name].__dict__.update(self.late[name])
         if name in self.modules:
             if package and not hasattr(self.modules[package], last):
                 setattr(self.modules[package], last, self.modules[name])
@@ -291,7 +295,7 @@ class CPythonEngine(Engine):
     async def run(self) -> None:
         self.board.deliver = self._deliver
         context = self._context = CutContext(self.flash.image, self.cut_at_program)
-        app = self._app = Application(self.surface(), self.board.profile.lacks)
+        app = self._app = Application(self.surface(), self.board.profile)
         self._running: list[greenlet.greenlet] = []
         with self.flash.powered(context) as fs:
             try:

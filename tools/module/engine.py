@@ -19,7 +19,7 @@ FROZEN = Path(__file__).parent / "vm" / "frozen"
 """Python that the firmware carries inside (quecpython.md §1.3); both engines run the same files."""
 
 FROZEN_MODULES = ("log", "hashlib")
-"""Frozen modules that the application can import; the other files there are the engines' own."""
+"""Frozen modules that are there from the start; the other files there are `late` or the engines' own."""
 
 MAIN = 1
 """The thread of main.py, by its id."""
@@ -47,6 +47,12 @@ USYS = {
 """usys's constants; what a real image says is unknown (quecpython.md §8)."""
 
 REPL_END = "main.py returned"
+
+
+def late(profile: Any) -> dict[str, dict[str, Any]]:
+    """Frozen modules that are loaded when they are imported, since few applications do, and what in each is the
+    image's own."""
+    return {} if "umqtt" in profile.lacks else {"umqtt": {"TELLS": profile.umqtt_tells}}
 
 
 class HostError(Exception):

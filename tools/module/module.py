@@ -126,7 +126,7 @@ class Module:
         the first power-on."""
         if self.engine != "vm" or self._surface is None:
             return None
-        return empty_heap(self._surface, self.profile.lacks)
+        return empty_heap(self._surface, self.profile)
 
     def power_cut(self, detail: str = "supply") -> None:
         """The supply fails now: the application stops where it waits."""

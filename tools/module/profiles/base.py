@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 
 from tools.module.profiles.networks import CHINA_TELECOM, Carrier
 
-OPTIONAL = ("ucryptolib", "uhashlib", "hashlib", "uos.urandom")
+OPTIONAL = ("ucryptolib", "uhashlib", "hashlib", "uos.urandom", "umqtt")
 """What may be missing from any image: `ucryptolib` and native `uhashlib` are expected in each and proven in none, the
-frozen `hashlib` is EIGEN's (quecpython.md §1.3, §1.7), newer sources comment `uos.urandom` out (§1.6)."""
+frozen `hashlib` is EIGEN's (quecpython.md §1.3, §1.7), newer sources comment `uos.urandom` out (§1.6), and `umqtt` is
+what an image is built without first (inferred)."""
 
 
 CLIENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -69,6 +70,10 @@ class Profile:
 
     lacks: frozenset[str] = frozenset()
     """Those of OPTIONAL that this image has not."""
+
+    umqtt_tells: bool = False
+    """Whether `umqtt`'s publish says what became of the message, as newer images do, or gives None either way (the 1.13
+    port; quecpython.md §3.10)."""
 
     carrier: Carrier = field(default=CHINA_TELECOM)
 

@@ -17,12 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from tools.module.board import Board, Handle, PowerOff
-from tools.module.engine import FROZEN, FROZEN_MODULES, MAIN, USYS, Engine, HostError
+from tools.module.engine import FROZEN, FROZEN_MODULES, MAIN, USYS, Engine, HostError, late
 from tools.module.flash import BLOCK, Flash
 from tools.module.tree import bytecode
 from tools.module.usr import FUNCTIONS
@@ -176,9 +175,7 @@ class Vm:
         self._output.close()
 
 
-def boot_message(
-    surface: dict[str, Any], lacks: Collection[str], *, measured: bool, cut_at: int | None
-) -> dict[str, Any]:
+def boot_message(surface: dict[str, Any], profile: Any, *, measured: bool, cut_at: int | None) -> dict[str, Any]:
     """What the shim is told first. Constants are packed; the rest is plain JSON."""
     plain = {
         name: {
@@ -193,8 +190,8 @@ def boot_message(
     }
     return {
         "surface": plain, "usys": {k: pack(v) for k, v in USYS.items()}, "measured": measured, "cut_at": cut_at,
-        "block_size": BLOCK, "file_functions": FUNCTIONS, "lacks": sorted(lacks),
-        "frozen_modules": [name for name in FROZEN_MODULES if name not in lacks],
+        "block_size": BLOCK, "file_functions": FUNCTIONS, "lacks": sorted(profile.lacks),
+        "frozen_modules": [name for name in FROZEN_MODULES if name not in profile.lacks], "late": late(profile),
     }
 
 
@@ -216,7 +213,7 @@ class VmEngine(Engine):
 
     async def run(self) -> None:
         self.board.deliver = self._deliver
-        firmware = self.surface(), self.board.profile.lacks
+        firmware = self.surface(), self.board.profile
         boot = boot_message(*firmware, measured=self.measure_heap, cut_at=self.cut_at_program)
         heap = heap_bytes(self.heap) + empty_heap(*firmware)
         with self.flash.as_file() as image:
@@ -279,6 +276,6 @@ def _empty_heap(boot: str) -> int:
     return vm.heap_peak
 
 
-def empty_heap(surface: dict[str, Any], lacks: Collection[str]) -> int:
+def empty_heap(surface: dict[str, Any], profile: Any) -> int:
     """Live bytes of the garbage collector's heap under an application that does nothing but one call."""
-    return _empty_heap(json.dumps(boot_message(surface, lacks, measured=True, cut_at=None)))
+    return _empty_heap(json.dumps(boot_message(surface, profile, measured=True, cut_at=None)))

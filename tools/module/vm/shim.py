@@ -25,6 +25,8 @@ callbacks = [None]  # what the application passed as a callback; its index trave
 threads = {}  # [lock, message] of each thread: it waits for its lock, and then finds its message
 running = [1, None]  # the thread that computes, and what `threads` has of it; 1 is main.py's
 idle = []  # those whose function has ended
+late = {}  # frozen modules that are loaded when they are imported: {name: what in it is the image's own}
+rom = []  # the file system they come from
 jobs = {}  # (function, args, kwargs) of threads that have yet to run
 
 
@@ -304,6 +306,8 @@ def guarded_import(name, scope=None, local=None, fromlist=None, level=0):
     if level == 0 and name not in sys.modules and (name in ABSENT or name[:1] == "u" and name[1:] in ABSENT):
         raise ImportError("no module named '%s'" % name)
     known = name in sys.modules
+    if name in late and not known:
+        load(name)
     try:
         found = real_import(name, scope, local, fromlist, level)
     except Exception as error:
@@ -315,6 +319,19 @@ def guarded_import(name, scope=None, local=None, fromlist=None, level=0):
             if not hasattr(found, item):
                 raise ImportError("can't import name " + item)
     return found
+
+
+def load(name):
+    """The first import of a frozen module; the image is within reach for as long."""
+    vfs.mount(rom[0], "/rom")
+    sys.path.append("/rom")
+    try:
+        made = real_import(name)
+    finally:
+        sys.path.pop()
+        vfs.umount("/rom")
+    for attribute, value in late[name].items():
+        setattr(made, attribute, value)
 
 
 def missing(name, error):
@@ -385,6 +402,8 @@ def install(boot):
         __import__(name)
     device = BlockDevice(int(sys.argv[2]), boot["block_size"], boot["cut_at"])
     filesystem = vfs.VfsLfs2(device, readsize=128, progsize=128, lookahead=32, mtime=False)
+    late.update(boot["late"])
+    rom.append(vfs.VfsPosix(os.getcwd()))
     vfs.umount("/")
     vfs.mount(filesystem, "/usr")
     os.chdir("/")
