@@ -36,6 +36,7 @@ _LOCATION = "modem"  # in saved(): a registration that is not our own client's
 _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
 _RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as in seldom.py
+_LEAVE_WAIT = const(4000)  # ms for a deregistration: one lost and repeated datagram is inside
 _POLL = const(250)  # ms from one look to the next while the radio is on
 _POLL_ASLEEP = const(10000)  # and in light sleep: the platform repeats a command for 90 s (RFC 7252 §4.8)
 # What `saved` gives: registration.py's, since "auto" may choose our own client at the next wake.
@@ -112,7 +113,7 @@ def _has(command: str) -> bool:
 class Session:
     """See aep/session.py; made as aep.registration.Registration is."""
 
-    closes = False
+    closes = False  # see close: known once there is a client
 
     def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist) -> None:
         self._settings = settings
@@ -161,7 +162,11 @@ class Session:
         """One report. Raises SessionLost, Silent or NoModem."""
         confirmed = sure or self._settings["report.type"] == "con"
         self._owed = True
-        receipt = self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+        try:
+            receipt = self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+        except s.SessionLost:
+            self._alive = -1  # and the next opening registers
+            raise
         if receipt == s.ACKNOWLEDGED:
             self._alive = self._clock.now()
         return receipt
@@ -221,7 +226,7 @@ class Session:
     def deregister(self, until: int) -> None:
         """Ends the registration."""
         if self._alive >= 0:
-            self._client.leave(min(until, self._clock.now() + _POLL_ASLEEP))  # type: ignore[attr-defined]
+            self._client.leave(min(until, self._clock.now() + _LEAVE_WAIT))  # type: ignore[attr-defined]
             self._note(events.DEREGISTERED)
         self._at = 0
         self._alive = -1
@@ -240,7 +245,14 @@ class Session:
         return 0
 
     def close(self) -> None:
-        """The modem's client stays as it is."""
+        """The modem's client stays as it is, unless it would take commands that nobody reads."""
+        if self.closes and self._alive >= 0:
+            try:
+                self._client.leave(self._clock.now() + _LEAVE_WAIT)  # type: ignore[attr-defined]
+                while self._downlink() is not None:
+                    pass
+            except NoModem:  # then its registration ends with its lifetime
+                pass
         self._client = None
         self._alive = -1
 
@@ -262,6 +274,7 @@ class Session:
     def _register(self, until: int) -> None:
         clock = self._clock
         client = self._client = self._made()
+        self.closes = client.closes
         lifetime = self._settings["lwm2m.lifetime"]
         client.begin(until)
         end, observed = min(until, clock.now() + _REGISTER_WAIT), 0

@@ -2,7 +2,8 @@
 these commands. Each of its ends can be polled: a report's by AT+QLWULDATASTATUS?.
 
 The endpoint is the IMEI, there is no key and no Update. Downlinks are answered by the modem before we read them: one
-that a power cut takes from its buffer is lost, so all are read before a session ends.
+that a power cut takes from its buffer is lost. So that none comes after the last look, the device deregisters before it
+powers down; the platform keeps commands for the next registration.
 """
 
 import ubinascii
@@ -27,6 +28,8 @@ _SEQUENCES = const(255)
 
 class Client:
     """One registration by these commands. `registered` once the platform has answered, whether it observes or not."""
+
+    closes = True
 
     def __init__(self, settings: dict, device, clock) -> None:
         self._settings = settings
