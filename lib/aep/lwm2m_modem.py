@@ -36,7 +36,8 @@ _LOCATION = "modem"  # in saved(): a registration that is not our own client's
 _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
 _RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as in seldom.py
-_LEAVE_WAIT = const(4000)  # ms for a deregistration: one lost and repeated datagram is inside
+_STALE = const(1000)  # ms within which a bad end may still be that of the registration before; estimate
+LEAVE_WAIT = const(4000)  # ms for a deregistration: one lost and repeated datagram is inside
 _POLL = const(250)  # ms from one look to the next while the radio is on
 _POLL_ASLEEP = const(10000)  # and in light sleep: the platform repeats a command for 90 s (RFC 7252 §4.8)
 # What `saved` gives: registration.py's, since "auto" may choose our own client at the next wake.
@@ -79,8 +80,11 @@ def suits(settings: dict, saved: dict) -> bool:
         found = probe(learned)
     except NoModem:  # our own needs no AT command
         return False
-    able = settings["security"] == "none" and settings["lwm2m.endpoint"] == "imei"
-    return found == "ncdp" and able and Shortcuts(learned).worth(_TRIED)
+    if found != "ncdp" or settings["security"] != "none" or settings["lwm2m.endpoint"] != "imei":
+        return False
+    shortcuts = Shortcuts(learned)
+    saved["learn"] = shortcuts.learned
+    return shortcuts.worth(_TRIED)
 
 
 def probe(learned: dict) -> str:
@@ -226,7 +230,7 @@ class Session:
     def deregister(self, until: int) -> None:
         """Ends the registration."""
         if self._alive >= 0:
-            self._client.leave(min(until, self._clock.now() + _LEAVE_WAIT))  # type: ignore[attr-defined]
+            self._client.leave(min(until, self._clock.now() + LEAVE_WAIT))  # type: ignore[attr-defined]
             self._note(events.DEREGISTERED)
         self._at = 0
         self._alive = -1
@@ -248,7 +252,7 @@ class Session:
         """The modem's client stays as it is, unless it would take commands that nobody reads."""
         if self.closes and self._alive >= 0:
             try:
-                self._client.leave(self._clock.now() + _LEAVE_WAIT)  # type: ignore[attr-defined]
+                self._client.leave(self._clock.now() + LEAVE_WAIT)  # type: ignore[attr-defined]
                 while self._downlink() is not None:
                     pass
             except NoModem:  # then its registration ends with its lifetime
@@ -277,11 +281,14 @@ class Session:
         self.closes = client.closes
         lifetime = self._settings["lwm2m.lifetime"]
         client.begin(until)
-        end, observed = min(until, clock.now() + _REGISTER_WAIT), 0
+        began = clock.now()
+        end, observed = min(until, began + _REGISTER_WAIT), 0
         while True:
             state = client.state()
             if state == READY:
                 break
+            if clock.now() - began < _STALE:
+                state = WAITING
             if state == REFUSED:
                 raise s.NotProvisioned("the platform refused the modem's Register")
             if state == FAILED or clock.now() >= end:

@@ -9,7 +9,7 @@ powers down; the platform keeps commands for the next registration.
 import ubinascii
 from micropython import const
 
-from aep.lwm2m_modem import FAILED, READY, REFUSED, WAITING
+from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING
 from aep.session import ACKNOWLEDGED, HANDED_OVER, SessionLost, Silent
 from link import at, sockets
 from link.fault import NoModem
@@ -46,7 +46,7 @@ class Client:
             raise NoModem("AT+NCDP has no key, and the IMEI for endpoint")
         host = sockets.resolve(found["server.host"], found["server.port"], self._device.address)
         if self._status() in _REGISTERED:
-            self.leave(until)
+            self.leave(min(until, self._clock.now() + LEAVE_WAIT))
         for command in ("AT+QREGSWT=0", "AT+NNMI=0", 'AT+QCFG="LWM2M/Lifetime",%d' % found["lwm2m.lifetime"]):
             self._try(command)
         at.send("AT+NCDP=%s,%d" % (host, found["server.port"]))

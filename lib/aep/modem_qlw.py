@@ -8,13 +8,14 @@ read by QLWRD still says that all is well, and a refused QLWNOTIFY that it is no
 import ubinascii
 from micropython import const
 
-from aep.lwm2m_modem import FAILED, READY, REFUSED, WAITING
+from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING
 from aep.session import HANDED_OVER, SessionLost
 from link import at
 from link.fault import NoModem
 
 _REGISTERED = const(12)
-_GONE = (13, 14, 15, 16)  # registration failed, no data call, deregistering, deregistered
+_LEAVING = const(15)
+_GONE = (13, 14, _LEAVING, 16)  # registration failed, no data call, deregistering, deregistered
 _REJECTED = const(17)
 _COMING = (2, 3, 4, 5, 6, 7, 11)  # data call, name, socket, handshake, Register
 _ROOM = const(2048)  # bytes of an answer: the longest that atcmd gives, a downlink of 980 bytes in hex
@@ -45,7 +46,7 @@ class Client:
         found = self._settings
         self.registered = self.observed = False
         if self._number() == _REGISTERED:
-            self.leave(until)
+            self.leave(min(until, self._clock.now() + LEAVE_WAIT))
         self._read()
         self._writes = []  # of a registration that has ended: the platform gives them again
         tell = self._try
@@ -109,7 +110,7 @@ class Client:
             self._wait_gone(until)
 
     def _wait_gone(self, until: int) -> None:
-        while self._clock.now() < until and self._number() not in _GONE + (0,):
+        while self._clock.now() < until and self._number() in (_REGISTERED, _LEAVING):
             self._clock.sleep(_PAUSE)
         self.registered = self.observed = False
 
