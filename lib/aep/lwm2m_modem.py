@@ -69,7 +69,11 @@ def _better(settings: dict, saved: dict, clock, numbers, jitter: int, device, ke
         return Session(settings, saved, clock, numbers, jitter, device, keep, note, persist)
     from aep import lwm2m as own
 
-    return own.session(settings)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+    made = own.session(settings)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+    found = saved["learn"].get(_GROUP)
+    if found:
+        made.shortcuts.learned[_GROUP] = found  # whatever else of it was another server's
+    return made
 
 
 def suits(settings: dict, saved: dict) -> bool:
