@@ -93,7 +93,7 @@ def test_where_the_poll_tells_a_fifth_of_all_datagrams_lost_costs_no_reading(see
 
 
 def test_what_was_handed_over_and_lost_is_counted_as_lost():
-    """The modem's repeats end with the power: two losses in a row are not made good (docs/failure-semantics.md)."""
+    """The modem's repeats end with the power: two losses in a row are not made good (docs/hardware.md)."""
     run, verdict = played(config=MODEM, wakes=6, loss=0.05, seed=2)
     assert verdict.readings_lost > 0 and not verdict.passed()
     assert all(problem.startswith(("lost", "missing")) for problem in verdict.problems)
