@@ -11,10 +11,11 @@ from tools.bench import bench
 from tools.docs import docs
 from tools.logs import logs
 from tools.run import run
+from tools.things import services
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Tools around the ECx00x application for CTWing AEP.")
-for command in (run, bench, logs, docs, aep):
+for command in (run, bench, logs, docs, aep, services):
     cli.command()(command)
 
 

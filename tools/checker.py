@@ -18,6 +18,8 @@ from tools.deployment import acknowledges
 from tools.module.flash import Flash
 from tools.scenario import NO_BOOT, Run, interval
 from tools.segments import acknowledgement
+from tools.things import declaration, decode
+from tools.things.model import RESPONSE, ModelError
 from tools.truth import LANDING, Truth
 from tools.world.events import Event
 
@@ -68,6 +70,9 @@ class Verdict:
 
 Entry = dict[str, Any]
 
+OURS = ("uplink", "timeless", "t")
+"""Of an entry: what is not the device's, and the time, which it may learn between two tries."""
+
 
 def check(run: Run) -> Verdict:
     """The verdict on a run."""
@@ -82,13 +87,49 @@ def check(run: Run) -> Verdict:
 
 
 def entries(run: Run) -> list[Entry]:
-    """Every entry the platform stored, in the order it came, with `uplink`: the message that carried it."""
-    out = []
+    """Every entry the platform stored, in the order it came, with `uplink`: the message that carried it. One whose
+    service declares no id has a negative one of ours; a message that came again has that of the first."""
+    form = run.plan.config.get("payload", "transparent")
+    out: list[Entry] = []
     for uplink in run.aep.all_uplinks(run.device):
-        body = json.loads(uplink.payload)
-        for entry in body if isinstance(body, list) else [body]:
-            out.append({**entry, "uplink": uplink})
+        if form == "transparent":
+            body = json.loads(uplink.payload)
+            out += [{**entry, "uplink": uplink} for entry in (body if isinstance(body, list) else [body])]
+        else:
+            out.append({**_decoded(uplink.payload, form), "uplink": uplink})
+    _number(run, out)
     return out
+
+
+def _decoded(payload: bytes, form: str) -> Entry:
+    """An entry of a thing model, without what stands for a value that it has not. AssertionError where it is not as
+    declared: the platform would drop it."""
+    services = declaration.read_file()
+    try:
+        entry = decode.uplink(services, payload, form)
+    except ModelError as error:
+        raise AssertionError(f"{payload.hex()}: {error}") from None
+    service = next(one for one in services if one.id == entry["serviceId"])
+    entry["timeless"] = "t" not in entry
+    for one in service.fields:
+        if one.name == "t" and one.unit == "ms":
+            entry["t"] //= 1000
+        elif service.kind != RESPONSE and one.empty is not None and entry[one.name] == one.empty:
+            del entry[one.name]
+    return entry
+
+
+def _number(run: Run, found: list[Entry]) -> None:
+    """Ids of ours for those that have none: a message whose acknowledgement never arrived came again."""
+    nameless = [entry for entry in found if "id" not in entry]
+    truth = Truth(run) if nameless else None
+    last: dict[bytes, Entry] = {}
+    for number, entry in enumerate(nameless, 1):
+        before = last.get(entry["uplink"].payload)
+        assert truth is not None
+        again = before is not None and not _acknowledgement_arrived(run, truth, before["uplink"])
+        entry["id"] = before["id"] if before is not None and again else -number
+        last[entry["uplink"].payload] = entry
 
 
 def waiting(flash: Flash) -> list[Entry]:
@@ -150,6 +191,8 @@ def _match(run: Run, truth: Truth, name: str, unmatched: list[Entry], verdict: V
 def _same(truth: Truth, entry: Entry, name: str, scale: int, event: Event) -> bool:
     if round(float(entry[name]) * scale) != event.data["value"]:
         return False
+    if entry.get("timeless"):
+        return event.t <= entry["uplink"].t
     when = entry.get("t")
     if not when:  # only what was taken before the clock was first set may have no time
         return not truth.told or event.t < truth.told[0]
@@ -184,16 +227,16 @@ def _ids(run: Run, truth: Truth, stored: list[Entry], left: set[int], verdict: V
     by_id: dict[int, list[Entry]] = {}
     for entry in stored:
         by_id.setdefault(entry["id"], []).append(entry)
-    for number in range(1, max([*by_id, *left], default=0)):
-        if number not in by_id and number not in left:
-            verdict.readings_lost += 1
-            verdict.problems.append(f"lost: id {number} is neither at the platform nor in the outbox")
+    missing = [n for n in range(1, max([*by_id, *left], default=0)) if n not in by_id and n not in left]
+    for number in missing[sum(number < 0 for number in by_id) :]:  # each that came without its id is one of them
+        verdict.readings_lost += 1
+        verdict.problems.append(f"lost: id {number} is neither at the platform nor in the outbox")
     for number, found in by_id.items():
         verdict.readings_duplicated += len(found) - 1
         for entry in found[:-1]:
             if _acknowledgement_arrived(run, truth, entry["uplink"]):
                 verdict.problems.append(f"doubled: id {number} came again though its first message was acknowledged")
-        bodies = {json.dumps({k: v for k, v in e.items() if k not in ("uplink", "t")}, sort_keys=True) for e in found}
+        bodies = {json.dumps({k: v for k, v in e.items() if k not in OURS}, sort_keys=True) for e in found}
         if len(bodies) > 1:
             verdict.problems.append(f"changed: id {number} stands for {len(bodies)} different entries")
 

@@ -47,16 +47,17 @@ async def serve(plan: "Plan", network: Network, aep: Aep) -> None:
         network.name(name, addresses)
 
 
-def provision(plan: "Plan", aep: Aep, who: Identity) -> tuple[int, str]:
-    """Product and device; one that is not provisioned has another number."""
+def provision(plan: "Plan", aep: Aep, who: Identity, mode: str = "") -> tuple[int, str]:
+    """Product and device; one that is not provisioned has another number. `mode` is the product's, "": as the device
+    sleeps."""
     transparent = plan.payload == "transparent"
     imei = who.imei if plan.provisioned else "86000000" + who.imei[8:]
     if plan.streams:
         product = aep.create_product("water meters", protocol=plan.protocol.rstrip("s"), transparent=transparent)
         return product, aep.create_device(product, name="meter", number=imei, token=TOKEN)
-    mode = "PSM" if plan.mode == "psm" else "DRX"
+    mode = mode or ("PSM" if plan.mode == "psm" else "DRX")
     product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode,
-                                 encryption="dtls" if plan.dtls else "plain")
+                                 encryption="dtls" if plan.dtls else "plain", transparent=transparent)
     return product, aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.dtls else "")
 
 

@@ -21,6 +21,7 @@ from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
 from tools.module.tree import CompileError, boot_record, build, spared, surplus
 from tools.tables import ROOT, default, setting
+from tools.things import declaration, encode
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Datagram, Network
@@ -31,6 +32,9 @@ RESTARTS = 3
 
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
+
+TRANSPARENT, BINARY = "transparent", "thing-binary"
+"""Of the device's setting payload."""
 
 PERIOD = (8004, {"frozen_period": 6})
 
@@ -89,6 +93,11 @@ class Plan:
         return self.config.get("power.mode", default("power.mode"))
 
     @property
+    def payload(self) -> str:
+        """payload of the device: transparent, or the format of its thing model."""
+        return self.config.get("payload", default("payload"))
+
+    @property
     def dtls(self) -> bool:
         return self.protocol == "lwm2m-dtls"
 
@@ -96,10 +105,6 @@ class Plan:
     def streams(self) -> bool:
         """Whether the protocol has connections, not datagrams."""
         return not self.protocol.startswith("lwm2m")
-
-    @property
-    def payload(self) -> str:
-        return self.config.get("payload", default("payload"))
 
     @property
     def commanded(self) -> bool:
@@ -391,11 +396,21 @@ def _sleep(run: Run) -> float:
 
 
 def _command(run: Run, service: int, fields: dict) -> None:
-    task = len(run.given) + 1
-    body = json.dumps({**fields, "taskId": task, "serviceId": service}, separators=(",", ":"))
     ttl = min(TTL_LIMIT, 3 * interval(run.plan) + 86400)  # longer than the sleeps it may have to wait
-    number = run.aep.command(run.device, body, data_type="json", ttl=ttl)
+    give(run, service, fields, ttl)
+
+
+def give(run: Run, service: int, fields: dict, ttl: int) -> int:
+    """Gives a command in the product's format; returns its task."""
+    task = len(run.given) + 1
+    if run.plan.payload == BINARY:
+        body = encode.command(declaration.read_file(), service, task, fields, BINARY)
+        number = run.aep.command(run.device, body.hex(), data_type="hex", ttl=ttl)
+    else:
+        text = json.dumps({**fields, "taskId": task, "serviceId": service}, separators=(",", ":"))
+        number = run.aep.command(run.device, text, data_type="json", ttl=ttl)
     run.given.append(Given(task, service, fields, number))
+    return task
 
 
 def _why(run: Run) -> str:

@@ -4,6 +4,7 @@ A report goes by QoS 1 and is acknowledged by its PUBACK. The platform subscribe
 unasked: on `device_control` for a transparent product, on a service's identifier for one with a thing model.
 """
 
+import ujson
 from micropython import const
 
 from aep import session as s
@@ -135,12 +136,14 @@ class Session(Connected):
     def _message(self, event: tuple) -> None:
         """A downlink. What is malformed is acknowledged as well, or it would come with every connection."""
         topic, payload, qos, number = event[1:5]
-        service = 0
+        service, task = 0, None
         if self._settings["payload"] != "transparent":
             from aep import thing
 
             service = thing.number_of(topic)
-        if self._down(payload, service) != s.BUSY and qos:
+            if service:
+                task, payload = _inner(payload)
+        if self._down(payload, service, task) != s.BUSY and qos:
             self._client.acknowledge(number)
 
     def _packet_id(self) -> int:
@@ -149,6 +152,16 @@ class Session(Connected):
             number = self.numbers.next("mid") & 0xFFFF
             if number:
                 return number
+
+
+def _inner(payload: bytes) -> tuple:
+    """(task, parameters) of {"taskId", "payload"} (ctwing.md §3.3); (None, the payload) where it is nothing like it:
+    that is no command."""
+    try:
+        body = ujson.loads(payload)
+        return body["taskId"], ujson.dumps(body["payload"]).encode()
+    except (ValueError, RuntimeError, KeyError, TypeError):  # RuntimeError: nested too deep
+        return None, payload
 
 
 def _read(path: str) -> str:

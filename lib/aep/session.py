@@ -4,8 +4,8 @@ A session is one object per protocol, all alike:
 
 - `open(until)` reaches the platform, resuming where the saved state allows; `resumed` tells whether it did;
 - `send(payload, until, sure, service, task)` returns a receipt: ACKNOWLEDGED by the platform, or HANDED_OVER to the
-  stack (NON, QoS 0); `service` is a thing model's, 0 where the product is transparent, `task` a command's where it
-  answers one;
+  stack (NON, QoS 0). `payload` is what is to lie in the protocol's message; `sure` asks for an acknowledgement;
+  `service` and `task` are the ids of a thing model's message, for protocols that say them beside the payload;
 - `receive(until, asleep)` gives one downlink, already stored by `keep`, or None at `until` (clock milliseconds), and
   `asleep` as soon as the platform has asked anything else;
 - `due(settings)` and `settle(until, settings)` tell the platform what else it is to know, when reports are done;
@@ -16,9 +16,10 @@ A session is one object per protocol, all alike:
 - `close()` frees what it holds.
 
 Times are clock milliseconds. Protocol-level answers (ACK, 2.04, PUBACK, 83) are the session's own.
-`keep(payload, service, task)` is called with each downlink *before* the platform is told that it was received; it
-returns KEPT when the downlink is durable, MALFORMED or BUSY when it was refused and nothing is stored. A session never
-sleeps on its own account, never retries for ever, and never touches the outbox.
+`keep(payload, service, task)` is called with each downlink *before* the platform is told that it was received, with
+`service` and `task` where the protocol says them beside the command's parameters; it returns KEPT when the downlink is
+durable, MALFORMED or BUSY when it was refused and nothing is stored. A session never sleeps on its own account, never
+retries for ever, and never touches the outbox.
 """
 
 from micropython import const

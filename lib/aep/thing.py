@@ -28,7 +28,7 @@ TEXT = const(5)  # 2 bytes of length and UTF-8, or of a fixed `size`, short ones
 BOOL = const(6)  # 1 byte
 TIMESTAMP = const(7)  # 8 bytes, whole; `unit` says of what
 
-ANSWER = const(1000)  # added to the command's service id (ctwing.md §2.6)
+_ANSWER = const(1000)  # added to the command's service id (ctwing.md §2.6)
 
 _LONGEST = const(512)  # bytes of a text: those of a payload (ctwing.md §2.5)
 _SHOWN = const(40)  # characters of a value in a message
@@ -78,19 +78,30 @@ def service(number: int, identifier: str, kind: int, *fields) -> None:
         why = why or _wrong(row) or (names[i] + " is there twice" if names[i] in names[:i] else "")
     if why:
         raise ThingError("service %s %s: %s" % (number, identifier, why))
-    declared[number] = (identifier, kind, fields)
+    declared[number] = (identifier, kind, list(fields))
 
 
 def verify() -> None:
     """All services are declared. Raises ThingError where a command could not be answered."""
     for number in sorted(declared):
-        if declared[number][1] == COMMAND and declared.get(number + ANSWER, ("", 0))[1] != RESPONSE:
-            raise ThingError("service %d %s: no RESPONSE %d" % (number, declared[number][0], number + ANSWER))
+        if declared[number][1] == COMMAND and declared.get(number + _ANSWER, ("", 0))[1] != RESPONSE:
+            raise ThingError("service %d %s: no RESPONSE %d" % (number, declared[number][0], number + _ANSWER))
 
 
 def identifier(number: int) -> str:
     """The identifier of a service, which is its topic in MQTT (ctwing.md §3.3). Raises ThingError."""
     return _service(number)[0]
+
+
+def fields(number: int) -> list:
+    """Its fields, as in `declared`. Raises ThingError."""
+    return _service(number)[2]
+
+
+def of_kind(number: int, kind: int) -> None:
+    """Raises ThingError unless a service of this kind is declared so."""
+    if _service(number)[1] != kind:
+        raise ThingError("service %d %s is of another kind" % (number, identifier(number)))
 
 
 def number_of(identifier: str) -> int:
@@ -104,18 +115,15 @@ def number_of(identifier: str) -> int:
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
-def complete(number: int, texts: dict, failed: bool = False) -> list:
+def complete(number: int, texts: dict, somehow: bool = False) -> list:
     """[(field, value, JSON text), ...] of a service, in order, out of {name: JSON text}. What is not declared is left
-    out. `failed`: it answers a command that was not carried out; what it lacks then, or has wrong, is empty or lowest.
-    Raises ThingError."""
-    if failed and "act_result" not in [row[0] for row in _service(number)[2]]:
-        raise ThingError("%s: no act_result to say in that it failed" % identifier(number))
+    out. `somehow`: what it lacks, or has wrong, is empty, or what is nearest to 0. Raises ThingError."""
     out = []
-    for row in _service(number)[2]:
+    for row in fields(number):
         value = _value(texts[row[0]]) if row[0] in texts else row[5]
         text = texts.get(row[0])
         good = value is not None and _good(row, value)
-        if not good and failed:
+        if not good and somehow:
             value, text, good = _nothing(row), None, True
         if not good:
             raise ThingError(_complaint(number, row, value))
@@ -125,14 +133,14 @@ def complete(number: int, texts: dict, failed: bool = False) -> list:
 
 def check(number: int, given: dict) -> None:
     """Raises ThingError unless these values of a message are declared so, and none is missing."""
-    for row in _service(number)[2]:
+    for row in fields(number):
         if row[0] not in given or not _good(row, given[row[0]]):
             raise ThingError(_complaint(number, row, given.get(row[0])))
 
 
 def unknown(number: int, texts: dict) -> list:
     """Names that the service does not declare."""
-    names = [row[0] for row in _service(number)[2]]
+    names = [row[0] for row in fields(number)]
     return [name for name in sorted(texts) if name not in names]
 
 
@@ -155,7 +163,7 @@ def unpacked(number: int, data: bytes) -> dict:
     """{name: value} of a service's fields in compact binary, ranges checked. Raises ThingError."""
     out = {}
     at = 0
-    for row in _service(number)[2]:
+    for row in fields(number):
         size = row[6] or _TYPES[row[1]][1]
         if row[1] == TEXT and not size:
             size = ustruct.unpack(">H", data[at : at + 2])[0] if at + 2 <= len(data) else 0
@@ -197,8 +205,8 @@ def command(data: bytes):
 
 
 def _service(number: int) -> tuple:
-    if number not in declared:
-        raise ThingError("service %s is not declared" % number)
+    if not _whole(number) or number not in declared:  # it may come from a downlink, and be anything
+        raise ThingError("service %s is not declared" % (number if _whole(number) else "without a number"))
     return declared[number]
 
 
@@ -284,7 +292,7 @@ def _complaint(number: int, row: tuple, value) -> str:
 
 
 def _nothing(row: tuple):
-    """What stands for a field that a failed command's answer has no value for: empty, or what is nearest to 0."""
+    """What stands for a field whose value is not known: empty, or what is nearest to 0."""
     kind, empty = row[1], row[5]
     if empty is not None:
         return empty

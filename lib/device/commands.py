@@ -90,18 +90,20 @@ def between(low: int, high: int):
 def read():
     """For app.py, in buffer mode: (the oldest downlink's bytes, how many wait behind it), and it is gone; None where
     there is none. Raises OSError where the flash refuses, and it stays."""
-    return _current[0].read()
+    from device import ways
+
+    return ways.read(_current[0])
 
 
 def execute() -> bool:
     """For app.py, in buffer mode: the oldest downlink is run by its handler and answered as in push mode. False where
     there is none, or where the flash refuses and it stays."""
-    return _current[0].waits() > 0 and _current[0].run()
+    return _current[0].queue != [] and _current[0].run()
 
 
 class Commands:
-    """The queue. `record` is a store.record.Record; answers go to `outbox`; `stamp()` gives (now, extra) for their
-    time; `buffered`: nothing runs of its own accord."""
+    """The queue: `queue` on flash. `record` is a store.record.Record; answers go to `outbox`; `stamp()` gives (now,
+    extra) for their time; `buffered`: nothing runs of its own accord (and `way` is to be one that says so)."""
 
     def __init__(self, record, outbox, health, stamp, buffered: bool = False) -> None:
         self._record = record
@@ -109,32 +111,31 @@ class Commands:
         self._health = health
         self._stamp = stamp
         saved = shaped(record.load(), {"queue": [], "done": []})
-        self._queue = [item for item in saved["queue"] if "raw" in item or "service" in item]
+        self.queue = [item for item in saved["queue"] if "raw" in item or "service" in item]
         self._done = saved["done"]
         # (task, fields, why) of a handler that ran while its answer found no room
         self._result = ()  # type: tuple
-        self._buffered = buffered
+        self.buffered = buffered
+        self.way = None  # a device.ways.Way, where a downlink is not simply JSON or bytes
         _current[:] = [self]
 
-    def keep(self, payload: bytes) -> int:
+    def keep(self, payload: bytes, service: int = 0, task=None) -> int:
         """Stores a downlink durably; KEPT, MALFORMED or BUSY (aep/session.py). A task that is known is KEPT without
         being stored again: its first copy is the one that runs."""
-        item = _parse(payload)
-        if item is not None and self._buffered:
-            item = _kept_whole(item, payload)
+        item = parse(payload) if self.way is None else self.way.parse(payload, service, task)
         if item is None:
             self._health.count("downlink_malformed")
             return MALFORMED
         task = item.get("task")
-        if task is not None and (task in self._done or task in [other.get("task") for other in self._queue]):
+        if task is not None and (task in self._done or task in [other.get("task") for other in self.queue]):
             self._health.count("command_repeated")
             self._health.note(events.REPEATED)
             return KEPT
-        if len(self._queue) >= _QUEUE or _bytes(self._queue) + _bytes(item) > _BYTES:
+        if len(self.queue) >= _QUEUE or _bytes(self.queue) + _bytes(item) > _BYTES:
             self._health.count("command_busy")
             return BUSY
         try:
-            self._save(self._queue + [item])
+            self._save(self.queue + [item])
         except OSError as error:  # the platform keeps it and asks again
             self._health.failed("flash", "command", error)
             return BUSY
@@ -143,48 +144,36 @@ class Commands:
 
     def waiting(self) -> int:
         """Commands stored and not finished that are to run now."""
-        return 0 if self._buffered else len(self._queue)
+        return 0 if self.buffered else len(self.queue)
 
     def unfinished(self, task) -> bool:
         """Whether this task's end is not on flash yet: its answer waits for that, or a power cut could bring a second
         one."""
-        return task is not None and task in [item.get("task") for item in self._queue]
-
-    def waits(self) -> int:
-        """Those that wait, in either mode."""
-        return len(self._queue)
-
-    def read(self):
-        """See the function of this name."""
-        if not self._buffered or not self._queue:
-            return None
-        item = self._queue[0]
-        self._finish(item)
-        return ubinascii.unhexlify(item["raw"]), len(self._queue)
+        return task is not None and task in [item.get("task") for item in self.queue]
 
     def run(self) -> bool:
         """Runs the oldest that waits; its answer, if any, is in the outbox then. One at a time, so that the watchdog
         can be fed in between. False where the flash refused: the command stays."""
-        item = self._queue[0]
-        if "whole" in item:  # kept in buffer mode: what it says is looked at now
-            item = self._queue[0] = _parse(ubinascii.unhexlify(item["raw"]))
+        item = self.queue[0]
+        if item.pop("whole", 0):  # kept in buffer mode: what it says is looked at now
+            item.update(parse(ubinascii.unhexlify(item.pop("raw"))))
         try:
             if "raw" in item:
                 self._run_raw(item)
             elif not self._outbox.holds("task", item["task"]):  # else the power went between answer and end
                 self._run(item)
-            self._finish(item)
+            self.finish(item)
         except OSError as error:
             self._health.failed("flash", "command", error)
             return False
         self._health.note(events.RUN, item.get("service", 0))
         return True
 
-    def _finish(self, item: dict) -> None:
+    def finish(self, item: dict) -> None:
         """The oldest is done with, durably; its task is remembered."""
         if "task" in item:
             self._done = self._done[1 - _REMEMBERED :] + [item["task"]]
-        self._save(self._queue[1:])
+        self._save(self.queue[1:])
 
     def _run(self, item: dict) -> None:
         if not self._result or self._result[0] != item["task"]:
@@ -199,7 +188,7 @@ class Commands:
     def _carry_out(self, item: dict) -> tuple:
         """(fields of the answer, why it failed or "")."""
         fields, idempotent, function = _handlers.get(item["service"], ({}, False, None))
-        why = "unknown service" if function is None else self._problem(item, fields)
+        why = item.get("why") or ("unknown service" if function is None else self._problem(item, fields))
         if not why and not self._start(item) and not idempotent:
             why = "interrupted"
         if why:
@@ -213,7 +202,7 @@ class Commands:
             return False
         marked = dict(item)
         marked["started"] = 1
-        self._save([marked] + self._queue[1:])
+        self._save([marked] + self.queue[1:])
         return True
 
     def _problem(self, item: dict, checks: dict) -> str:
@@ -269,33 +258,24 @@ class Commands:
     def _save(self, queue: list) -> None:
         """The queue is this when it returns; as before where the flash refuses."""
         self._record.save({"queue": queue, "done": self._done})
-        self._queue = queue
+        self.queue = queue
 
 
-def _parse(payload: bytes):
+def parse(payload: bytes):
     """{"task", "service", "fields"} of a command, {"raw": hex} of anything else, None where a command's frame is wrong
-    or could not be stored."""
+    or could not be stored. A thing model adds "why" it is not to run."""
     if payload.strip()[:1] == b"{":
         try:
             body = ujson.loads(payload)
         except (ValueError, RuntimeError):  # RuntimeError: nested too deep
             body = None
         if isinstance(body, dict) and "serviceId" in body:
-            return _command(body)
+            return of_body(body)
     return {"raw": ubinascii.hexlify(payload).decode()} if len(payload) <= _RAW else None
 
 
-def _kept_whole(item: dict, payload: bytes):
-    """A downlink as buffer mode keeps it, None where it is too long."""
-    if len(payload) > _RAW:
-        return None
-    whole = {"raw": ubinascii.hexlify(payload).decode(), "whole": 1}
-    if "task" in item:
-        whole["task"] = item["task"]
-    return whole
-
-
-def _command(body: dict):
+def of_body(body: dict):
+    """The same of a command's JSON object."""
     task, service = body.pop("taskId", None), body.pop("serviceId")
     for number in (task, service):
         if not whole(number):

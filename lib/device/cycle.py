@@ -158,6 +158,10 @@ class Cycle(start.Wake):
         found = self.settings.values
         self.silent = False
         self.ladder = None
+        if self.commands.buffered or found["payload"] != "transparent" or found["protocol"][0] == "m":
+            from device import ways
+
+            ways.choose(self.commands, found)
         began, before = self.clock.now(), self.clock.unix()
         address = attach.attach(found["link.attach_timeout"], self.clock, self._recover)
         took = self.clock.now() - began
@@ -211,12 +215,12 @@ class Cycle(start.Wake):
                 self.settings.changed = False
                 self.health.note(events.CHANGED)
             return "more"
-        batch, payload, sure = uplink.batch(self)
+        batch, payload, how = uplink.batch(self)
         if not batch:
             return "empty"
         if self.clock.now() - self.heard > NAT_IDLE:
             return "unheard of"
-        acknowledged = self.session.send(payload, self.until, sure) == ACKNOWLEDGED
+        acknowledged = self.session.send(payload, self.until, *how) == ACKNOWLEDGED
         if acknowledged or self.answered:  # without confirmation, an answer in this wake must do
             self._confirm()  # first: nothing may be left to confirm it with after a cut
         self.outbox.consume(batch)

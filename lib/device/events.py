@@ -32,6 +32,7 @@ STRANGERS = const(38)  # ! datagrams from a stranger's address, ignored: {}
 ACKNOWLEDGED = const(40)  # entries acknowledged by the platform: {}
 HANDED_OVER = const(41)  # entries sent without an acknowledgement to wait for: {}
 DROPPED = const(42)  # ! entries dropped because the outbox was full: {}
+REFUSED = const(43)  # ! entries dropped because the thing model does not declare them so: {}
 
 STORED = const(50)  # command of service {} stored
 RUN = const(51)  # command of service {} run

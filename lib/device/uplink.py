@@ -1,12 +1,16 @@
-"""One uplink's payload out of the oldest entries of the outbox."""
+"""One uplink's payload out of the oldest entries of the outbox; a thing model's is device/things.py's."""
 
 from device import readings
 from store.outbox import PAYLOAD_LIMIT
 
 
 def batch(cycle):
-    """([(id,), ...], payload, whether a command's answer is in it) of the next uplink: as many of the oldest entries as
-    fit, an array where there are several. ([], b"", False) where nothing waits."""
+    """([(id,), ...], payload, what else `session.send` takes, first whether a command's answer is in it) of the next
+    uplink: as many of the oldest entries as fit, an array where there are several. ([], b"", ()) where nothing waits.
+    """
+    way = cycle.commands.way
+    if way is not None and way.model:
+        return way.model.batch(cycle)
     now, stamp = cycle.stamp()
     # An entry on flash takes about 3/2 of its payload: no more are read than could fit.
     found = cycle.outbox.batch(cycle.settings.values["report.batch"], 2 * PAYLOAD_LIMIT)
@@ -24,9 +28,9 @@ def batch(cycle):
         sure = sure or "task" in entry
         total += len(part) + 1
     if not parts:
-        return [], b"", False
+        return [], b"", ()
     rows = [row[:1] for row in found[: len(parts)]]  # the ids: the entries are not needed any more
-    return rows, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]", sure
+    return rows, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]", (sure,)
 
 
 def span(rows: list) -> str:

@@ -12,6 +12,7 @@ HINTS = {
     15: "The socket died: the address changed or the data call dropped.",
     16: "An AT command found no answer; the text names it.",
     17: "The flash refuses to write: is it full, or worn out? (uos.statvfs('/usr'))",
+    18: "Services of the thing model: is services.py on the module, and what does the text say is wrong in it?",
     21: (
         "The platform does not accept this device: is it created there, under the right product, with this "
         "IMEI and endpoint format? Delete and add it again; is the SIM restricted to certain addresses "

@@ -3,8 +3,10 @@ time on loopback."""
 
 import asyncio
 import itertools
+from collections.abc import Coroutine
 from typing import Any
 
+from tools.aep import UnixLoop
 from tools.ctwing.aep import Aep
 from tools.world.events import Events
 
@@ -80,6 +82,15 @@ class Stream:
 
     def close(self) -> None:
         self.writer.close()
+
+
+def on_unix_time(work: Coroutine[Any, Any, Any]) -> None:
+    """Runs on a loop whose clock is the computer's: what certificates are held to."""
+    loop = UnixLoop()
+    try:
+        loop.run_until_complete(asyncio.wait_for(work, 60))
+    finally:
+        loop.close()
 
 
 class Loopback:

@@ -47,10 +47,10 @@ def test_a_task_that_was_read_or_run_is_not_kept_again():
     for take in (device.app.read, device.app.execute):
         for _ in range(2):
             assert device.keep(taskId=7 if take == device.app.read else 8, serviceId=8001, valve_onoff=1) == KEPT
-        assert device.commands.waits() == 1
+        assert len(device.commands.queue) == 1
         take()
-        assert device.commands.waits() == 0
-    assert device.keep(taskId=7, serviceId=8001, valve_onoff=1) == KEPT and device.commands.waits() == 0
+        assert len(device.commands.queue) == 0
+    assert device.keep(taskId=7, serviceId=8001, valve_onoff=1) == KEPT and len(device.commands.queue) == 0
 
 
 def test_buffer_is_bounded_and_the_platform_keeps_what_finds_no_room():

@@ -16,10 +16,11 @@ T0 = 1_795_392_000
 
 class Device:
     """One device over several power-ons. `handlers(app, ran)` declares its commands; `ran` lists what they were called
-    with. `kept` is the queue's record, in memory unless `on_flash`."""
+    with. `kept` is the queue's record, in memory unless `on_flash`. `payload` and `protocol` are the settings."""
 
-    def __init__(self, handlers, on_flash=False, buffered=False):
+    def __init__(self, handlers, on_flash=False, buffered=False, payload="transparent", protocol="lwm2m"):
         self.handlers, self.on_flash, self.buffered = handlers, on_flash, buffered
+        self.settings = {"payload": payload, "protocol": protocol}
         self.flash = Flash(blocks=32)
         self.flash.install({"state/": b""})
         self.kept = Memory()
@@ -35,6 +36,8 @@ class Device:
         record = self.bench.load("store.record").Record("/usr/state/commands.rec") if self.on_flash else self.kept
         stamp = lambda: (T0, {"b": 1, "u": 5})  # noqa: E731
         self.commands = self.app.Commands(record, self.outbox, self.health, stamp, self.buffered)
+        if self.buffered or self.settings != {"payload": "transparent", "protocol": "lwm2m"}:
+            self.bench.load("device.ways").choose(self.commands, self.settings)
         return self
 
     def keep(self, **body):
@@ -364,7 +367,7 @@ def test_any_bytes_are_kept_malformed_or_busy_and_what_is_kept_is_answered_once(
     assert set(told) <= {KEPT, MALFORMED, BUSY}
     if device.kept.value is not None:
         assert len(json.dumps(device.kept.value, ensure_ascii=ascii_only).encode(errors="replace")) < 12000
-    waiting = [item["task"] for item in device.commands._queue if "task" in item]
+    waiting = [item["task"] for item in device.commands.queue if "task" in item]
     device.power_on().run()
     assert [answer["taskId"] for answer in device.answers()] == waiting
 

@@ -16,8 +16,8 @@ KINDS = {p.CONNECTED: "connected", p.REFUSED: "refused", p.ACKED: "acked", p.MES
          p.SUBSCRIBED: "subscribed", p.PONG: "pong"}  # fmt: skip
 IDS = [1, 1, 2, 0x0100, 0x1234, 0xFFFF, 0]
 TOPICS = [b"device_control", b"t", b"a/b", "水表/命令".encode(), b"$SYS/x", b"\x7f", b" "]
-BAD_TOPICS = [b"", b"#", b"a/+", b"a\0b", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
-              b"\xf0\x80\x80\x80"]
+BAD_TOPICS = [b"", b"#", b"a/+", b"a\0b", b"\xff", b"\xc0\x80", b"\xe2", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+              b"\xf0\x80\x80\x80"]  # fmt: skip
 SIZES = [0, 1, 5, 5, 20, 60, 120, 121, 122, 123, 124, 900, 1077, 1078, 1079, 1090, 1100, 1200]
 HEADS = [0x00, 0x10, 0x21, 0x28, 0x34, 0x36, 0x38, 0x39, 0x3C, 0x42, 0x50, 0x62, 0x70, 0x82, 0xB0, 0xC0, 0xE0, 0xF0]
 LENGTHS = [b"\x80", b"\xff\xff\xff\xff", b"\x80\x80\x80\x80\x01", b"\xcd\x08", b"\xff\x7f", b"\x80\x80\x01", b"\x7f"]

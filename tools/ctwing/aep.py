@@ -4,6 +4,7 @@ It plays the platform as ctwing.md documents it, on any asyncio loop: real time,
 """
 
 import asyncio
+from functools import cached_property
 
 from tools.ctwing import store as db
 from tools.ctwing.catalog import Catalog
@@ -15,6 +16,7 @@ from tools.ctwing.mqtt import MqttFront
 from tools.ctwing.store import Command, Device, Notification, Registration, Request, Store, TraceRow, Uplink
 from tools.ctwing.streams import Front
 from tools.ctwing.tcp import TcpFront
+from tools.ctwing.tls import Authority
 from tools.world.events import Events
 
 
@@ -229,6 +231,20 @@ class Aep(Catalog):
     async def start_mqtt(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Opens the MQTT front; returns the address it listens on."""
         return await self.mqtt.serve("MQTT", host, port)
+
+    async def start_mqtts(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the MQTT front over TLS; returns the address it listens on. Who trusts `ca_pem` finds it to be `host`,
+        or the platform's own name."""
+        return await self.mqtt.serve("MQTTS", host, port, self.authority.context([host]))
+
+    @cached_property
+    def authority(self) -> Authority:
+        return Authority(self.loop.time())
+
+    @property
+    def ca_pem(self) -> str:
+        """The CA of MQTTS, as a device is given it."""
+        return self.authority.ca_pem
 
     def stop(self) -> None:
         """Closes the fronts and forgets every session, as a platform that goes down; the store can still be read."""
