@@ -37,6 +37,8 @@ _LOCATION = "modem"  # in saved(): a registration that is not our own client's
 _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
 _RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as in seldom.py
+_STALE = const(1000)  # ms within which a bad end may still be that of the registration before; estimate
+LEAVE_WAIT = const(4000)  # ms for a deregistration: one lost and repeated datagram is inside
 _POLL = const(250)  # ms from one look to the next while the radio is on
 _POLL_ASLEEP = const(10000)  # and in light sleep: the platform repeats a command for 90 s (RFC 7252 §4.8)
 # What `saved` gives: registration.py's, since "auto" may choose our own client at the next wake.
@@ -68,7 +70,11 @@ def _better(settings: dict, saved: dict, clock, numbers, jitter: int, device, ke
         return Session(settings, saved, clock, numbers, jitter, device, keep, note, persist)
     from aep import lwm2m as own
 
-    return own.session(settings)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+    made = own.session(settings)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+    found = saved["learn"].get(_GROUP)
+    if found:
+        made.shortcuts.learned[_GROUP] = found  # whatever else of it was another server's
+    return made
 
 
 def suits(settings: dict, saved: dict) -> bool:
@@ -79,8 +85,11 @@ def suits(settings: dict, saved: dict) -> bool:
         found = probe(learned)
     except NoModem:  # our own needs no AT command
         return False
-    able = settings["security"] == "none" and settings["lwm2m.endpoint"] == "imei"
-    return found == "ncdp" and able and Shortcuts(learned).worth(_TRIED)
+    if found != "ncdp" or settings["security"] != "none" or settings["lwm2m.endpoint"] != "imei":
+        return False
+    shortcuts = Shortcuts(learned)
+    saved["learn"] = shortcuts.learned
+    return shortcuts.worth(_TRIED)
 
 
 def probe(learned: dict) -> str:
@@ -113,7 +122,7 @@ def _has(command: str) -> bool:
 class Session:
     """See aep/session.py; made as aep.registration.Registration is."""
 
-    closes = False
+    closes = False  # see close: known once there is a client
 
     def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist) -> None:
         self._settings = settings
@@ -162,7 +171,11 @@ class Session:
         """One report. Raises SessionLost, Silent or NoModem."""
         confirmed = sure or self._settings["report.type"] == "con"
         self._owed = True
-        receipt = self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+        try:
+            receipt = self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+        except s.SessionLost:
+            self._alive = -1  # and the next opening registers
+            raise
         if receipt == s.ACKNOWLEDGED:
             self._alive = self._clock.now()
         return receipt
@@ -222,7 +235,7 @@ class Session:
     def deregister(self, until: int) -> None:
         """Ends the registration."""
         if self._alive >= 0:
-            self._client.leave(min(until, self._clock.now() + _POLL_ASLEEP))  # type: ignore[attr-defined]
+            self._client.leave(min(until, self._clock.now() + LEAVE_WAIT))  # type: ignore[attr-defined]
             self._note(events.DEREGISTERED)
         self._at = 0
         self._alive = -1
@@ -241,7 +254,14 @@ class Session:
         return 0
 
     def close(self) -> None:
-        """The modem's client stays as it is."""
+        """The modem's client stays as it is, unless it would take commands that nobody reads."""
+        if self.closes and self._alive >= 0:
+            try:
+                self._client.leave(self._clock.now() + LEAVE_WAIT)  # type: ignore[attr-defined]
+                while self._downlink() is not None:
+                    pass
+            except NoModem:  # then its registration ends with its lifetime
+                pass
         self._client = None
         self._alive = -1
 
@@ -263,13 +283,17 @@ class Session:
     def _register(self, until: int) -> None:
         clock = self._clock
         client = self._client = self._made()
+        self.closes = client.closes
         lifetime = self._settings["lwm2m.lifetime"]
         client.begin(until)
-        end, observed = min(until, clock.now() + _REGISTER_WAIT), 0
+        began = clock.now()
+        end, observed = min(until, began + _REGISTER_WAIT), 0
         while True:
             state = client.state()
             if state == READY:
                 break
+            if clock.now() - began < _STALE:
+                state = WAITING
             if state == REFUSED:
                 raise refusals.NotProvisioned("the platform refused the modem's Register")
             if state == FAILED or clock.now() >= end:

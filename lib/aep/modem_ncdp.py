@@ -2,13 +2,14 @@
 these commands. Each of its ends can be polled: a report's by AT+QLWULDATASTATUS?.
 
 The endpoint is the IMEI, there is no key and no Update. Downlinks are answered by the modem before we read them: one
-that a power cut takes from its buffer is lost, so all are read before a session ends.
+that a power cut takes from its buffer is lost. So that none comes after the last look, the device deregisters before it
+powers down; the platform keeps commands for the next registration.
 """
 
 import ubinascii
 from micropython import const
 
-from aep.lwm2m_modem import FAILED, READY, REFUSED, WAITING
+from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING
 from aep.session import ACKNOWLEDGED, HANDED_OVER, SessionLost, Silent
 from link import at, sockets
 from link.fault import NoModem
@@ -28,6 +29,8 @@ _SEQUENCES = const(255)
 class Client:
     """One registration by these commands. `registered` once the platform has answered, whether it observes or not."""
 
+    closes = True
+
     def __init__(self, settings: dict, device, clock) -> None:
         self._settings = settings
         self._device = device
@@ -43,7 +46,7 @@ class Client:
             raise NoModem("AT+NCDP has no key, and the IMEI for endpoint")
         host = sockets.resolve(found["server.host"], found["server.port"], self._device.address)
         if self._status() in _REGISTERED:
-            self.leave(until)
+            self.leave(min(until, self._clock.now() + LEAVE_WAIT))
         for command in ("AT+QREGSWT=0", "AT+NNMI=0", 'AT+QCFG="LWM2M/Lifetime",%d' % found["lwm2m.lifetime"]):
             self._try(command)
         at.send("AT+NCDP=%s,%d" % (host, found["server.port"]))

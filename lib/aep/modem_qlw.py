@@ -8,16 +8,19 @@ read by QLWRD still says that all is well, and a refused QLWNOTIFY that it is no
 import ubinascii
 from micropython import const
 
-from aep.lwm2m_modem import FAILED, READY, REFUSED, WAITING
+from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING
 from aep.session import HANDED_OVER, SessionLost
 from link import at
 from link.fault import NoModem
 
 _REGISTERED = const(12)
-_GONE = (13, 14, 15, 16)  # registration failed, no data call, deregistering, deregistered
+_LEAVING = const(15)
+_GONE = (13, 14, _LEAVING, 16)  # registration failed, no data call, deregistering, deregistered
 _REJECTED = const(17)
+_COMING = (2, 3, 4, 5, 6, 7, 11)  # data call, name, socket, handshake, Register
 _ROOM = const(2048)  # bytes of an answer: the longest that atcmd gives, a downlink of 980 bytes in hex
 _UNSEEN = const(3000)  # ms after registration in which an Observe would have shown; with auto_ack it may not
+_REFUSED_WAIT = const(12000)  # ms for the answer to Register after the Observe: two repeats are inside
 _PAUSE = const(200)  # ms between two looks at a client that ends
 _DONE, _MALFORMED = const(2), const(11)  # 2.04, 4.00 (ctwing.md §1.6)
 _MOST = const(16)  # entries of the buffer that are read at once: more than any keeps
@@ -25,6 +28,8 @@ _MOST = const(16)  # entries of the buffer that are read at once: more than any 
 
 class Client:
     """One registration by these commands. `registered` once the platform has answered, whether it observes or not."""
+
+    closes = False  # what nobody answers the platform keeps
 
     def __init__(self, settings: dict, device, clock) -> None:
         self._settings = settings
@@ -41,7 +46,7 @@ class Client:
         found = self._settings
         self.registered = self.observed = False
         if self._number() == _REGISTERED:
-            self.leave(until)
+            self.leave(min(until, self._clock.now() + LEAVE_WAIT))
         self._read()
         self._writes = []  # of a registration that has ended: the platform gives them again
         tell = self._try
@@ -65,7 +70,8 @@ class Client:
         ))  # fmt: skip
 
     def _register(self) -> None:
-        at.send("AT+QLWREG")
+        if not self._try("AT+QLWREG") and self._number() not in _COMING:  # one that is under way ends like ours
+            raise NoModem("AT+QLWREG: ERROR")
 
     def state(self) -> int:
         """WAITING, READY, REFUSED or FAILED."""
@@ -82,14 +88,16 @@ class Client:
         return READY if self.registered and self._clock.now() - self._since >= _UNSEEN else WAITING
 
     def report(self, payload: bytes, confirmed: bool, until: int) -> int:
-        """HANDED_OVER once the modem has taken it. Raises SessionLost where it does not."""
-        data = ubinascii.hexlify(payload).decode()
-        try:
-            at.send('AT+QLWNOTIFY=19,0,0,2,%d,"%s",0,%d' % (len(payload), data, confirmed))
-        except NoModem as fault:
-            if "ERROR" not in str(fault):
-                raise
-            raise SessionLost("the modem takes no report: registered and observed?")
+        """HANDED_OVER once the modem has taken it: after an Observe that overtook the answer to Register it may not at
+        once. Raises SessionLost where it does not."""
+        command = 'AT+QLWNOTIFY=19,0,0,2,%d,"%s",0,%d' % (
+            len(payload), ubinascii.hexlify(payload).decode(), confirmed,
+        )  # fmt: skip
+        end = min(until, self._clock.now() + _REFUSED_WAIT)
+        while not self._try(command):
+            if self._clock.now() >= end or self.state() not in (READY, WAITING):
+                raise SessionLost("the modem takes no report: registered and observed?")
+            self._clock.sleep(_PAUSE)
         return HANDED_OVER
 
     def update(self, lifetime: int) -> bool:
@@ -102,7 +110,7 @@ class Client:
             self._wait_gone(until)
 
     def _wait_gone(self, until: int) -> None:
-        while self._clock.now() < until and self._number() not in _GONE + (0,):
+        while self._clock.now() < until and self._number() in (_REGISTERED, _LEAVING):
             self._clock.sleep(_PAUSE)
         self.registered = self.observed = False
 

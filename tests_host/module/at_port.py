@@ -17,6 +17,7 @@ from tools.world.events import Event, Events
 from tools.world.network import Network
 
 PSK = "NOTaSECRETofyour"
+STREAMS = "180.106.148.146"  # ctwing.md §1.2
 NAMES = {"lwm2m.ctwing.cn": ("221.229.214.202", "240e:980:8120:28:84f4:c0c2:4a95:85f9"),
          "2000033383.nb.ctwing.cn": ("221.229.214.202",)}
 
@@ -41,6 +42,10 @@ class Desk:
         real, secure = self.run(self.aep.start()), self.run(self.aep.start_dtls())
         if dtls:
             self.aep.dtls.opened = {}
+        for start, port in ((self.aep.start_tcp, 8996), (self.aep.start_mqtt, 1883)):
+            self.network.serve_stream(STREAMS, port, self.run(start()))
+        for name in ("tcp.ctwing.cn", "2000033383.non-nb.ctwing.cn"):
+            self.network.name(name, [STREAMS])
         for name, addresses in NAMES.items():
             for ip in addresses:
                 self.network.serve(ip, 5683, real, [name])
@@ -72,10 +77,11 @@ class Desk:
 
     def type(self, command: str) -> list[str]:
         """The lines of a command's answer, the result last."""
-        buffer = bytearray(3000)
-        result = self.run(self.board.call("atcmd.sendSync", [command + "\r\n", buffer, "", 5]))
-        lines = [line for line in buffer.rstrip(b"\0").decode().replace("\r", "\n").split("\n") if line]
-        return lines + ["OK"] * (result == 0)
+        return self.run(self.board.firmware["atcmd"]._typed(command))
+
+    def enter(self, data: bytes) -> list[str]:
+        """Data at the prompt of the last command."""
+        return self.board.firmware["atcmd"]._entered(data)
 
     def urc(self, within: float = 20.0) -> str:
         """The next URC."""

@@ -36,6 +36,15 @@ class Refused(Exception):
         self.number = number
 
 
+class Prompt(Exception):
+    """The command wants `size` bytes of data: `enter(data)` gives the lines of its answer. With a size of 0 it wants
+    none, but ends in a line that `sendSync` does not take for an end."""
+
+    def __init__(self, size: int, enter: Callable[[bytes], list[str]]) -> None:
+        super().__init__(size)
+        self.size, self.enter = size, enter
+
+
 def fields(text: str) -> list[str]:
     """The comma-separated values; strings without their quotes. Refused on unbalanced or misplaced quotes."""
     if not re.fullmatch(r'(?:"[^"]*"|[^",]*)(?:,(?:"[^"]*"|[^",]*))*', text):
@@ -71,6 +80,7 @@ class Atcmd(Firmware):
         self.groups = [import_module(f"tools.module.modem.{name}").group(board, self.urcs)
                        for name in board.profile.at_groups]
         self._more = {key: handler for group in self.groups for key, handler in group.commands().items()}
+        self._prompt: Prompt | None = None
         self._scripted: dict[str, tuple[float, list[str], int]] = {}  # by a test: {command: (seconds, lines, result)}
 
     async def sendSync(self, cmd: str, resp: bytearray, include_str: str, timeout: int) -> int:
@@ -91,11 +101,44 @@ class Atcmd(Firmware):
             return TIMEOUT
         await self.board.radio.work(seconds)
         if lines is None:
-            lines, result = self._run(command)
+            try:
+                lines, result = self._run(command)
+            except Prompt as prompt:  # sendSync has no data mode (quecpython.md §3.12)
+                if not prompt.size:
+                    prompt.enter(b"")
+                await self.board.radio.work(timeout - seconds)
+                lines, result = [], TIMEOUT
         self.board.events.emit("module", "at", command, result=result)
         shown = [line for line in lines if include_str in line]
         self._fill(resp, b"".join(b"\r\n%s\r\n" % line.encode() for line in shown) + b"\n" * bool(shown))
         return result
+
+    async def _typed(self, command: str) -> list[str]:
+        """On the AT port: the lines of the answer with its end, or ">" where data are wanted by `_entered`."""
+        await self.board.radio.work(self._rng.randint(*ANSWER_MS) / 1000)
+        self._prompt = None
+        try:
+            lines, result = self._run(command)
+        except Prompt as prompt:
+            if prompt.size:
+                self._prompt = prompt
+                return [">"]
+            return self._answered(prompt, b"")
+        return lines + ["OK"] * (result == OK)
+
+    def _entered(self, data: bytes) -> list[str]:
+        """Data at the prompt; what comes beyond them is not read."""
+        prompt = self._prompt
+        assert prompt is not None and len(data) >= prompt.size
+        self._prompt = None
+        return self._answered(prompt, data[: prompt.size])
+
+    @staticmethod
+    def _answered(prompt: Prompt, data: bytes) -> list[str]:
+        try:
+            return prompt.enter(data)
+        except Refused:
+            return ["ERROR"]
 
     @staticmethod
     def _fill(resp: bytearray, answer: bytes) -> None:

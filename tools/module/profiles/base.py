@@ -65,8 +65,8 @@ class Profile:
 
     at_groups: tuple[str, ...] = ()
     """Groups of AT commands beside those of every image, by the file that has them: "qlw" (the guide's LwM2M
-    commands), "ncdp" (the AEP group). Optional in each image, and default off in the one source (quecpython.md §3.13).
-    """
+    commands), "ncdp" (the AEP group): optional in each image, and default off in the one source (quecpython.md §3.13);
+    "qi" (TCP), "qmt" (MQTT): every module has them (guide §4.2.3, §4.3.3)."""
 
     lacks: frozenset[str] = frozenset()
     """Those of OPTIONAL that this image has not."""
@@ -85,7 +85,8 @@ class Profile:
         """Another image of the family, by its LwM2M client: one of CLIENTS."""
         groups, more = CLIENTS[name]
         modules = tuple(module for module in self.modules if module != "lwm2m") + more
-        return replace(self, at_groups=groups, modules=modules)
+        others = tuple(group for group in self.at_groups if group not in ("qlw", "ncdp"))
+        return replace(self, at_groups=groups + others, modules=modules)
 
     @property
     def has_psm(self) -> bool:

@@ -33,7 +33,7 @@ EC200U = replace(
         "misc": frozenset({"Power.powerDownReason"}),  # quecpython.md §3.6
     },
     currents_ua=CURRENTS_UA,
-    at_groups=(),  # no source names one
+    at_groups=("qi", "qmt"),  # no source names an LwM2M client
     lacks=frozenset({"hashlib"}),  # frozen in EIGEN images only (quecpython.md §1.3)
     usr_blocks=75,  # about 0.3 MB for users (quecpython.md §1.4)
     rtc_alarm_wakes=True,  # documented for EC600U and EC200U (quecpython.md §4.2)
