@@ -154,10 +154,6 @@ class Cycle(start.Wake):
         found = self.settings.values
         self.silent = False
         self.ladder = None
-        if self.commands.buffered or found["payload"] != "transparent" or found["protocol"][0] == "m":
-            from device import ways
-
-            ways.choose(self.commands, found)
         began, before = self.clock.now(), self.clock.unix()
         address = attach.attach(found["link.attach_timeout"], self.clock, self._recover)
         took = self.clock.now() - began
@@ -181,6 +177,10 @@ class Cycle(start.Wake):
         if found["link.dns"]:
             attach.use_dns(found["link.dns"])
         self.introduce(address)
+        if self.commands.buffered or found["payload"] != "transparent" or found["protocol"][0] == "m":
+            from device import ways
+
+            ways.choose(self.commands, found)
         jitter = 256 + (random_bytes(1, self.device.imei)[0] >> 1)
         self._opened_with = found
         way = lwm2m.Session
