@@ -219,7 +219,8 @@ def _wrong(row: tuple) -> str:
         return name + " has no type, e.g. INT32"
     if not _whole(size) or not 0 <= size <= _LONGEST or size and kind != TEXT:
         return "%s: size is the length of a TEXT, at most %d" % (name, _LONGEST)
-    if values is not None and (kind != ENUM or [n for n in values if not _whole(n) or not 0 <= n <= 255]):
+    wrong = [n for n in values or () if not _whole(n) or not 0 <= n <= 255]
+    if values is not None and (kind != ENUM or not values or wrong):
         return name + ": values are those of an ENUM, 0-255"
     least, most = _TYPES[kind][2:]
     for bound in (low, high):

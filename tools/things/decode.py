@@ -94,7 +94,7 @@ def _json(services: list[Service], payload: bytes) -> dict[str, Any]:
     service = next((one for one in services if one.id == body.get("serviceId")), None)
     if service is None:
         raise ModelError(f"no service {body.get('serviceId')!r} is declared")
-    task = {"taskId": body["taskId"]} if service.kind == RESPONSE and "taskId" in body else {}
+    task = {name: body[name] for name in ("taskId",) if name in body}
     if (service.kind == RESPONSE) != bool(task):
         raise ModelError(f"{service.identifier}: an answer has a taskId, and nothing else has")
     given = {name: value for name, value in body.items() if name not in ("serviceId", "taskId")}
