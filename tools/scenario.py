@@ -18,7 +18,7 @@ from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
-from tools.module.tree import DTLS, CompileError, boot_record, build, surplus
+from tools.module.tree import DTLS, THINGS, CompileError, boot_record, build, surplus
 from tools.tables import ROOT, default, setting
 from tools.things import declaration, encode
 from tools.world.clock import WorldLoop
@@ -33,7 +33,7 @@ RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
 
 ROOMY = 100
-"""Blocks of /usr from which on a device has DTLS on its flash whether it has a key or not."""
+"""Blocks of /usr from which on a device has all on its flash, whether its settings use it or not."""
 
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
@@ -277,9 +277,10 @@ def profile(plan: Plan) -> Profile:
 
 def files(plan: Plan) -> dict[str, bytes]:
     """Contents of /usr as they leave the factory: this tree, compiled for the engine, and config.json."""
+    unused = (() if plan.dtls else DTLS) + (() if plan.payload != TRANSPARENT else THINGS)
     try:
         tree = build(ROOT, engine=plan.engine, replace={"app.py": plan.app.encode()} if plan.app else {},
-                     without=() if plan.dtls or FAMILIES[plan.family].usr_blocks >= ROOMY else DTLS)
+                     without=unused if FAMILIES[plan.family].usr_blocks < ROOMY else ())
     except CompileError as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("Traceback")]
         raise ScenarioError("compile", ": ".join(lines), "see `make check`") from None

@@ -12,6 +12,8 @@ import ujson
 import ustruct
 from micropython import const
 
+from link.fault import WAIT, Fault
+
 # Kinds of services: the first byte of their frames
 REPORT = const(0x02)
 WIRELESS = const(0x03)
@@ -51,6 +53,13 @@ declared = {}
 
 class ThingError(ValueError):
     """A declaration, value or payload is wrong. The text names service, field and range."""
+
+
+class BadServices(Fault):
+    """services.py is missing or wrong: what goes up and what comes down cannot be understood."""
+
+    code = 18
+    action = WAIT
 
 
 def field(name: str, kind: int, unit: str = "", low=None, high=None, empty=None, size: int = 0, values=None):

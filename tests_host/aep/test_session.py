@@ -3,12 +3,13 @@
 
 from aep import dtls_faults as d
 from aep import session as s
+from aep import thing as t
 from link import fault, hints
 
 
 def family():
     found = []
-    for module in (fault, s, d):
+    for module in (fault, s, d, t):
         for name in dir(module):
             kind = getattr(module, name)
             if isinstance(kind, type) and issubclass(kind, fault.Fault) and kind not in found:

@@ -30,6 +30,9 @@ ROOMY = 512
 DTLS = ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py")
 """What a device without a key does without where its flash is small: 13 blocks."""
 
+THINGS = ("aep/thing.py", "device/things.py", "services.py")
+"""And one whose product is transparent: 4 blocks."""
+
 
 class CompileError(Exception):
     """mpy-cross refused a file; the text is its message."""
