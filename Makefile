@@ -28,17 +28,19 @@ check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode comp
 	@$(PY) -m tools.dialect.types
 
 # In CPython only, judges left out: what is counted is what the project's own vectors reach.
-JUDGED := $(addprefix --ignore=tests_host/dtls/test_,fuzz.py lossy.py openssl.py libcoap.py mbedtls.py tshark.py)
+JUDGED := $(addprefix --ignore=tests_host/dtls/test_,fuzz.py lossy.py openssl.py libcoap.py mbedtls.py tshark.py) \
+  $(addprefix --ignore=tests_host/mqtt/test_,fuzz.py brokers.py packet_judges.py tshark.py)
 coverage: $(READY) ## branch coverage of the rooms without I/O, 95 % at least
 	@mkdir -p build
-	@$(PY) -m coverage run --data-file=build/coverage --branch --include='lib/coap/*,lib/m2m/*,lib/dtls/*' -m pytest -q tests_host/coap tests_host/m2m tests_host/dtls $(JUDGED) -k "not vm: and not old: and not v113:" >&2
+	@$(PY) -m coverage run --data-file=build/coverage --branch --include='lib/coap/*,lib/m2m/*,lib/dtls/*,lib/mqtt/*' -m pytest -q tests_host/coap tests_host/m2m tests_host/dtls tests_host/mqtt $(JUDGED) -k "not vm: and not old: and not v113:" >&2
 	@$(PY) -m coverage report --data-file=build/coverage --fail-under=95 --skip-covered
 
 bench: $(READY) ## datagrams, bytes, code size, heap and instructions of a report, counted; ARGS="--json"
 	@$(PY) -m tools bench $(ARGS)
 
-fuzz: $(READY) ## five million datagrams into the DTLS client, about half an hour; ARGS="--inputs 100000 --seed 7"
+fuzz: $(READY) ## five million inputs each for the DTLS and MQTT clients, 40 minutes; ARGS="--inputs 100000 --seed 7"
 	@$(PY) -m tests_host.dtls.fuzz $(or $(ARGS),--inputs 5000000)
+	@$(PY) -m tests_host.mqtt.fuzz $(or $(ARGS),--inputs 5000000)
 
 logs: $(READY) ## the wakes of a device as its journal tells them; ARGS="run.littlefs"
 	@$(PY) -m tools logs $(ARGS)
@@ -48,12 +50,12 @@ oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `m
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(OLD_VM) >&2; \
 	else echo "no npm: tests in MicroPython 1.10 will skip (apt-get install nodejs npm)" >&2; fi
 
-JUDGES := tshark libcoap3-bin openssl nodejs npm valgrind
+JUDGES := tshark libcoap3-bin mosquitto mosquitto-clients openssl nodejs npm valgrind
 judges: ## outside programs that tests ask: installs them on Debian as root, else prints the line
 	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \
 	  apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends $(JUDGES) >&2; \
-	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark libcoap node"; fi
+	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark libcoap mosquitto node"; fi
 
 clean: ## removes the environment and everything built
 	@rm -rf $(VENV) build run.littlefs .mypy_cache .ruff_cache .pytest_cache .hypothesis

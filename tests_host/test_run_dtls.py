@@ -12,7 +12,8 @@ from tools import figures
 from tools.__main__ import cli
 from tools.checker import check
 from tools.ctwing.trace import write_raw_pcap
-from tools.scenario import PSK, Plan, play, quicker
+from tools.deployment import PSK
+from tools.scenario import Plan, play, quicker
 from tools.world.network import Datagram
 
 HEAP = 160 * 1024

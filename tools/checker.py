@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tools.ctwing.store import Uplink
+from tools.deployment import acknowledges
 from tools.module.flash import Flash
 from tools.scenario import NO_BOOT, Run, interval
+from tools.segments import acknowledgement
 from tools.things import declaration, decode
 from tools.things.model import RESPONSE, ModelError
 from tools.truth import LANDING, Truth
@@ -156,7 +158,7 @@ def _readings(run: Run, truth: Truth, stored: list[Entry], left: list[Entry], ve
     at_platform = {entry["id"]: entry for entry in stored if "taskId" not in entry}
     kept = {e["id"]: {**dict(e["f"]), "serviceId": e["s"], "t": e["t"], "id": e["id"]} for e in left if "task" not in e}
     held = list({**kept, **at_platform}.values())
-    unasked = run.plan.config.get("report.type") == "non"  # the platform acknowledges none (RFC 7252 §4.3)
+    unasked = not acknowledges(run.plan)
     acked = {e["id"] for e in stored if "taskId" not in e and (unasked or e["uplink"].acknowledged)}
     verdict.readings_acknowledged, verdict.readings_taken = len(acked), len(held)
     verdict.readings_waiting = len(held) - len(at_platform)
@@ -243,12 +245,17 @@ def _ids(run: Run, truth: Truth, stored: list[Entry], left: set[int], verdict: V
 
 
 def _acknowledgement_arrived(run: Run, truth: Truth, uplink: Uplink) -> bool:
-    """Whether the network carried an ACK (RFC 7252 §4.2) of this message to the module's socket, and the module could
-    still make something of it: it stayed on, and its flash took what was to be noted."""
-    ack = bytes([0x60, 0x00]) + uplink.mid.to_bytes(2, "big")
+    """Whether the network carried an acknowledgement (of LwM2M an ACK, RFC 7252 §4.2) of this message to the module's
+    socket, and the module could still make something of it: it stayed on, and its flash took what was to be noted.
+    Under TLS it cannot be seen."""
+    if not acknowledges(run.plan):
+        return False
+    streams = run.plan.streams
+    ack = acknowledgement(run.plan.protocol, uplink.mid) if streams else b"\x60\0" + uplink.mid.to_bytes(2, "big")
     for datagram in run.network.trace:
         sent = datagram.t_us / 1e6
-        if datagram.direction != "down" or run.opened(datagram) != ack or datagram.lost:
+        data = run.opened(datagram)
+        if datagram.direction != "down" or datagram.lost or not (ack in data if streams else ack == data):
             continue
         if not 0 <= sent - uplink.t < EXCHANGE_LIFETIME or truth.flash_refused(sent):
             continue
@@ -276,7 +283,7 @@ def _commands(run: Run, truth: Truth, answers: list[Entry], verdict: Verdict) ->
             may_have_failed.add(given.task)
         elif told != {"serviceId": given.service + 1000, "act_result": 0, **given.fields}:
             verdict.problems.append(f"{what} was answered {told}")
-        if not found[0]["uplink"].acknowledged:
+        if not found[0]["uplink"].acknowledged and acknowledges(run.plan):
             verdict.problems.append(f"{what}: the answer was not acknowledged")
     verdict.problems += [f"task {task} was answered and never given" for task in by_task]
     moves = [event.data["state"] for event in run.events.of("valve")]

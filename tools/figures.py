@@ -14,6 +14,7 @@ from aiocoap import ACK, PUT, Message
 from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.codes import DELETE, GET, POST
 
+from tools import segments
 from tools.checker import Verdict, check
 from tools.scenario import NO_BOOT, PSM_WAKE, Run, Wake
 from tools.world.network import Datagram
@@ -57,7 +58,9 @@ def _is_answer(payload: bytes) -> bool:
 
 
 def kinds(run: Run, trace: list[Datagram]) -> list[str]:
-    """As `classify`, of what was inside where DTLS is around it."""
+    """As `classify`, of what was inside where DTLS is around it; of a connection as tools/segments.py says."""
+    if run.plan.streams:
+        return segments.classify(run.plan.protocol, trace)
     if not run.plan.dtls:
         return classify(trace)
     inside = classify([replace(datagram, data=run.opened(datagram)) for datagram in trace])
@@ -81,9 +84,17 @@ def resumed(run: Run) -> list[Wake]:
     out = []
     for wake in run.wakes:
         trace = run.network.trace[wake.mark : wake.end_mark]
-        if wake.reason in (PSM_WAKE, NO_BOOT) and not any(_registers(run, datagram) for datagram in trace):
+        if run.plan.streams:
+            fresh = run.plan.protocol == "mqtts" and _commanded(run, wake)  # what TLS hides is not told apart
+        else:
+            fresh = any(_registers(run, datagram) for datagram in trace)
+        if wake.reason in (PSM_WAKE, NO_BOOT) and not fresh:
             out.append(wake)
     return out
+
+
+def _commanded(run: Run, wake: Wake) -> bool:
+    return any(wake.began <= event.t <= wake.ended for event in run.events.of("command-sent"))
 
 
 def _registers(run: Run, datagram: Datagram) -> bool:

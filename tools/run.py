@@ -15,11 +15,12 @@ from rich.console import Console
 from tools import figures
 from tools.checker import check
 from tools.ctwing.trace import write_pcap, write_raw_pcap
+from tools.deployment import PROTOCOLS
 from tools.faults import BY_NAME, TABLE, listing
 from tools.faults.player import RANDOM, Chance, One, outcome, plan_of
 from tools.module.module import ENGINES
-from tools.module.profiles import FAMILIES, OPTIONAL
-from tools.scenario import PROTOCOLS, Hooks, Plan, ScenarioError, play
+from tools.module.profiles import CLIENTS, FAMILIES, OPTIONAL
+from tools.scenario import Hooks, Plan, ScenarioError, play
 from tools.tables import SETTINGS, literal, setting
 from tools.timeline import Timeline, summary
 
@@ -27,6 +28,8 @@ Family = enum.Enum("Family", {name: name for name in FAMILIES}, type=str)  # typ
 Engine = enum.Enum("Engine", {name: name for name in ENGINES}, type=str)  # type: ignore[misc]
 Protocol = enum.Enum("Protocol", {name: name for name in PROTOCOLS}, type=str)  # type: ignore[misc]
 Lacks = enum.Enum("Lacks", {name: name for name in OPTIONAL}, type=str)  # type: ignore[misc]
+Client = enum.Enum("Client", {name: name for name in CLIENTS}, type=str)  # type: ignore[misc]
+Speaker = enum.Enum("Speaker", {name: name for name in setting("lwm2m.engine")[3]}, type=str)  # type: ignore[misc]
 WAKES = 3
 
 
@@ -38,6 +41,10 @@ def run(
     wakes: Annotated[int | None, typer.Option(min=1, max=10000, help="Wakes to run.", show_default=str(WAKES))] = None,
     engine: Annotated[Engine, typer.Option(help="vm: the MicroPython VM; cpython: in process.")] = Engine.vm,  # type: ignore[attr-defined]
     seed: Annotated[int, typer.Option(help="Everything that is drawn is drawn from it.")] = 1,
+    lwm2m_engine: Annotated[Speaker | None, typer.Option(help="Who speaks LwM2M: our own client, or the module's.",
+                                                         show_default="python")] = None,
+    modem_client: Annotated[Client | None, typer.Option(help="The LwM2M client that the image has.",
+                                                        show_default="the family's")] = None,
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of datagrams lost, e.g. 0.02.")] = 0.0,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of config.json, "
                                                        "e.g. power.mode=sleep; may be given again.")] = None,
@@ -65,8 +72,10 @@ def run(
             _writable(path, option)
     plan, hooks = _with_fault(fault, Plan(family=family.value, engine=engine.value, wakes=wakes or WAKES, seed=seed,
                                           loss=loss, protocol=protocol.value, connection_id=connection_id,
+                                          client=modem_client.value if modem_client else None,
                                           lacks=tuple(each.value for each in lacks or ())))
-    plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **_config(settings or [])})
+    spoken = {"lwm2m.engine": lwm2m_engine.value} if lwm2m_engine else {}
+    plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **spoken, **_config(settings or [])})
     started = time.perf_counter()
     try:
         done = play(plan, Timeline(out, everything=everything), hooks)

@@ -12,39 +12,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tools import deployment
 from tools.ctwing.aep import TTL_LIMIT, Aep
-from tools.module.board import PowerOff
+from tools.module.board import Identity, PowerOff
 from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
-from tools.module.tree import DTLS, THINGS, CompileError, boot_record, build, surplus
+from tools.module.tree import CompileError, boot_record, build, spared, surplus
 from tools.tables import ROOT, default, setting
 from tools.things import declaration, encode
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Datagram, Network
 
-AEP_ADDRESS, AEP_PORT, DTLS_PORT = "221.229.214.202", 5683, 5684  # ctwing.md §0
-AEP_NAMES = ("lwm2m.ctwing.cn",)
-AEP_ADDRESS_6 = "240E:980:8120:28:84F4:C0C2:4A95:85F9"  # of the same name (ctwing.md §0)
 NO_BOOT, BATTERY_INSERTED, PSM_WAKE = 0, 3, 8  # Power.powerOnReason() (quecpython.md §3.6); 0: it was on already
 RESTARTS = 3
 """Within an hour, after which a run is given up; as many as make a tree bad (boot.py)."""
 
-ROOMY = 100
-"""Blocks of /usr from which on a device has all on its flash, whether its settings use it or not."""
-
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
 
-PROTOCOLS = ("lwm2m", "lwm2m-dtls")
-
 TRANSPARENT, BINARY = "transparent", "thing-binary"
 """Of the device's setting payload."""
-
-PSK = "NOTaSECRETofyour"
-"""Of the simulated device."""
 
 PERIOD = (8004, {"frozen_period": 6})
 
@@ -83,12 +73,15 @@ class Plan:
     """Source of another app.py than this tree's."""
     provisioned: bool = True
     """Whether the device exists on the platform."""
-    names: dict[str, tuple[str, ...]] = field(default_factory=lambda: {AEP_NAMES[0]: (AEP_ADDRESS, AEP_ADDRESS_6)})
-    """What the platform's name resolves to."""
+    names: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(deployment.NAMES))
+    """What the platform's names resolve to."""
     carrier: dict[str, Any] = field(default_factory=dict)
     """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
     lacks: tuple[str, ...] = ()
     """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
+    client: str | None = None
+    """What the image has of an LwM2M client of its own: one of tools/module/profiles/base.py's CLIENTS; None: what its
+    family has."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
     nat_keeps_port: bool = False
@@ -107,6 +100,11 @@ class Plan:
     @property
     def dtls(self) -> bool:
         return self.protocol == "lwm2m-dtls"
+
+    @property
+    def streams(self) -> bool:
+        """Whether the protocol has connections, not datagrams."""
+        return not self.protocol.startswith("lwm2m")
 
     @property
     def commanded(self) -> bool:
@@ -164,7 +162,10 @@ class Run:
     problem: ScenarioError | None = None
 
     def opened(self, datagram: Datagram) -> bytes:
-        """What a datagram carried: itself, or under DTLS what was in it, nothing where nobody could open it."""
+        """What a datagram carried: itself, or under DTLS what was in it, nothing where nobody could open it; of TLS
+        nothing."""
+        if self.plan.protocol == "mqtts":
+            return b""
         return datagram.data if self.aep.dtls.opened is None else self.aep.dtls.opened.get(datagram.data, b"")
 
     def ledger(self) -> dict[str, Any]:
@@ -235,27 +236,18 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
               connection_id=plan.connection_id, resumes=plan.resumes)
     if plan.dtls:
         aep.dtls.opened = {}
-    real, secure = await aep.start(), await aep.start_dtls()
-    for ip in (AEP_ADDRESS, AEP_ADDRESS_6):
-        network.serve(ip, AEP_PORT, real)
-        network.serve(ip, DTLS_PORT, secure)
-    for name, addresses in plan.names.items():
-        network.name(name, addresses)
+    await deployment.serve(plan, network, aep)
     module = Module(
         loop, network, events, profile=profile(plan), seed=plan.seed, engine=plan.engine, measure_heap=plan.measure_heap
     )
-    mode = "PSM" if plan.mode == "psm" else "DRX"
-    product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode,
-                                 encryption="dtls" if plan.dtls else "plain", transparent=plan.payload == TRANSPARENT)
-    who = module.identity
-    imei = who.imei if plan.provisioned else "86000000" + who.imei[8:]
-    device = aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.dtls else "")
+    product, device = deployment.provision(plan, aep, module.identity)
     events.emit("aep", "product", f"product {product}, device {device[:8]}… created", product=product, device=device)
+    config = deployment.config(plan, product, module.identity)
     if plan.engine == "cpython":
-        more = surplus(ROOT, plan.app)
+        more = surplus(ROOT, plan.app, spared(config))
         module.flash = Flash(blocks=module.profile.usr_blocks + more)
         module.flash.surplus = more
-    module.flash.install(files(plan))
+    module.flash.install(files(plan, config, aep.ca_pem if plan.protocol == "mqtts" else ""))
     run = Run(plan, events, network, aep, module, device)
     try:
         await _wakes(run, hooks)
@@ -271,27 +263,25 @@ async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Ru
 def profile(plan: Plan) -> Profile:
     """The family's profile with what the plan changes."""
     family = FAMILIES[plan.family]
+    if plan.client is not None:
+        family = family.with_client(plan.client)
     return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters,
                    lacks=family.lacks | {*plan.lacks})
 
 
-def files(plan: Plan) -> dict[str, bytes]:
-    """Contents of /usr as they leave the factory: this tree, compiled for the engine, and config.json."""
-    unused = (() if plan.dtls else DTLS) + (() if plan.payload != TRANSPARENT else THINGS)
+def files(plan: Plan, config: dict[str, Any] | None = None, ca: str = "") -> dict[str, bytes]:
+    """Contents of /usr as they leave the factory: this tree, compiled for the engine, config.json (None: LwM2M's), and
+    the CA that MQTTS holds the platform to."""
+    if config is None:
+        config = deployment.config(plan, 0, Identity())
     try:
         tree = build(ROOT, engine=plan.engine, replace={"app.py": plan.app.encode()} if plan.app else {},
-                     without=unused if FAMILIES[plan.family].usr_blocks < ROOMY else ())
+                     without=spared(config))
     except CompileError as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("Traceback")]
         raise ScenarioError("compile", ": ".join(lines), "see `make check`") from None
-    config = {
-        "server.host": AEP_NAMES[0],
-        "server.port": DTLS_PORT if plan.dtls else AEP_PORT,
-        "lwm2m.endpoint": plan.endpoint_format,
-        **({"security": "psk", "psk": PSK} if plan.dtls else {}),
-        **plan.config,
-    }
-    return {**tree, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}
+    more = {deployment.CA_FILE: ca.encode()} if ca else {}
+    return {**tree, **more, "boot.rec": boot_record(), "config.json": json.dumps(config, indent=1).encode()}
 
 
 def commands(plan: Plan) -> list[tuple[int, dict]]:

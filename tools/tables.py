@@ -7,7 +7,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FAULTS = (ROOT / "lib/link/fault.py", ROOT / "lib/aep/thing.py", ROOT / "lib/aep/session.py",
-          ROOT / "lib/aep/dtls_faults.py")
+          ROOT / "lib/aep/dtls_faults.py", ROOT / "lib/aep/stream_faults.py")
 HINTS = ROOT / "lib/link/hints.py"
 SETTINGS, CYCLE = ROOT / "lib/device/settings_table.py", ROOT / "lib/device/cycle.py"
 

@@ -9,19 +9,20 @@ reported; where wakes are no nearer than the lifetime is long, that is every wak
 from micropython import const
 
 from aep import session as s
-from aep.registration import LONGEST, Registration
+from aep.registration import LONGEST, SAVED, Registration  # noqa: F401 - SAVED is the module's face
 from aep.shortcuts import DIRECT, SHORT_RETRIES, SHORT_TIMEOUT, UPDATE
 from device import events, orders
 from link import sockets
-from link.fault import NoName
+from link.fault import Fault, NoName
 from m2m import client as c
 from m2m import objects
 
 _SOONEST = const(60000)  # ms from one round of notifications to the next, whatever periods the server sets
 
 
-def endpoint(form: str, imei: str, imsi: str) -> str:
+def endpoint(settings: dict, imei: str, imsi: str) -> str:
     """The endpoint name in the product's format: imei, urn:imei or urn:imei-imsi (ctwing.md §2.1)."""
+    form = settings["lwm2m.endpoint"]
     if form == "imei":
         return imei
     if form == "urn:imei":
@@ -29,9 +30,26 @@ def endpoint(form: str, imei: str, imsi: str) -> str:
     return "urn:imei-imsi:%s-%s" % (imei, imsi)
 
 
+def ends(saved: dict):
+    """Unix time at which the platform forgets a saved session, 0 where it knows none; None: never."""
+    return saved["at"] + saved["lt"] if saved.get("loc") else 0
+
+
+def session(settings: dict):
+    """The class of the session by setting. What DTLS needs is loaded for DTLS alone."""
+    if settings["security"] != "psk":
+        return Session
+    try:
+        from aep import lwm2m_dtls
+    except ImportError:
+        raise Fault("this tree was built without DTLS")
+    return lwm2m_dtls.Session
+
+
 class Session(Registration):
     """See aep/session.py; it is made as a Registration is."""
 
+    closes = False  # its socket need not be closed before the radio connection is released
     _path = None  # type: sockets.Path  # type: ignore[assignment]
     _told = -_SOONEST  # when observers were last told something, clock milliseconds
 
@@ -115,6 +133,13 @@ class Session(Registration):
         from aep import observers
 
         return observers.next_due(self) or 0
+
+    def renewal(self, heard: int, settings: dict):
+        """When the platform is to hear of a kept session at the latest (clock ms), or None; it was last heard at
+        `heard`."""
+        from aep import seldom
+
+        return seldom.renewal(self, heard, settings)
 
     def deregister(self, until: int) -> None:
         """Ends the registration; the platform shows the device as off-line (guide: AT+QLWDEREG)."""

@@ -9,15 +9,17 @@ A session is one object per protocol, all alike:
 - `receive(until, asleep)` gives one downlink, already stored by `keep`, or None at `until` (clock milliseconds), and
   `asleep` as soon as the platform has asked anything else;
 - `due(settings)` and `settle(until, settings)` tell the platform what else it is to know, when reports are done;
+- `renewal(heard, settings)` tells when a kept session needs a sign of life; `refresh` makes the next opening one;
+- `closes`: whether it is closed before the radio connection is released;
 - `deregister(until)` ends the registration where the protocol has one;
 - `saved()` is what must outlive power-off, a small dict of plain values;
 - `close()` frees what it holds.
 
-Times are clock milliseconds. Protocol-level answers (ACK, 2.04) are the session's own. `keep(payload, service, task)`
-is called with each downlink *before* the platform is told that it was received, with `service` and `task` where the
-protocol says them beside the command's parameters; it returns KEPT when the downlink is durable, MALFORMED or BUSY when
-it was refused and nothing is stored. A session never sleeps on its own account, never retries for ever, and never
-touches the outbox.
+Times are clock milliseconds. Protocol-level answers (ACK, 2.04, PUBACK, 83) are the session's own.
+`keep(payload, service, task)` is called with each downlink *before* the platform is told that it was received, with
+`service` and `task` where the protocol says them beside the command's parameters; it returns KEPT when the downlink is
+durable, MALFORMED or BUSY when it was refused and nothing is stored. A session never sleeps on its own account, never
+retries for ever, and never touches the outbox.
 """
 
 from micropython import const

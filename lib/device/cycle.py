@@ -12,13 +12,16 @@ import log
 import ujson
 from micropython import const
 
-from aep import lwm2m
 from aep.session import ACKNOWLEDGED, NAT_IDLE
 from device import events, orders, rest, start, uplink
 from link import attach
 from link.entropy import random_bytes
 from link.fault import Fault, NoFlash
 from store.record import crc32
+
+MYPY = const(0)  # 1 for mypy, which takes it so by its name
+if MYPY:
+    from aep import lwm2m  # noqa: F401
 
 # Text, not lists of rows: a tenth of the heap.
 
@@ -84,7 +87,7 @@ class Cycle(start.Wake):
         self.problem = Fault()
         self.asked = None  # (T3412 s, T3324 s)
         self.tried = {}
-        self.session = None  # type: lwm2m.Session  # type: ignore[assignment]
+        self.session = None  # type: lwm2m.Session  # type: ignore[assignment] # or another that aep/session.py describes
         self.until = 0  # when the present state should end
         self.sampled = 0  # ms since power-on of the last wake on schedule: the next is an interval later
         self.heard = 0  # when the platform last answered
@@ -138,7 +141,8 @@ class Cycle(start.Wake):
         self._keep_schedule(interval)
         now = self._take_readings()
         self.tried = {}
-        upkeep = self.commands.waiting() or orders.pending or self._expires() < now + 2 * interval
+        ends = self.way.ends(self.kept["session"])
+        upkeep = self.commands.waiting() or orders.pending or ends is not None and ends < now + 2 * interval
         if self.clock.now() < self.quiet:
             return "nothing to do"
         if now and now < self.health.not_before <= now + _FUTURE:
@@ -176,6 +180,7 @@ class Cycle(start.Wake):
         self.close()
         if found["link.dns"]:
             attach.use_dns(found["link.dns"])
+        self.way = start.way(found)
         self.introduce(address)
         if self.commands.buffered or found["payload"] != "transparent" or found["protocol"][0] == "m":
             from device import ways
@@ -183,13 +188,7 @@ class Cycle(start.Wake):
             ways.choose(self.commands, found)
         jitter = 256 + (random_bytes(1, self.device.imei)[0] >> 1)
         self._opened_with = found
-        way = lwm2m.Session
-        if found["security"] == "psk":  # what DTLS needs is loaded for DTLS alone
-            try:
-                from aep.lwm2m_dtls import Session as way
-            except ImportError:
-                raise Fault("this tree was built without DTLS")
-        self.session = way(
+        self.session = self.way.session(found)(
             found, self.kept.get("session", {}), self.clock, self.numbers, jitter, self.device, self.commands.keep,
             self.health.note, self.save_session,
         )  # fmt: skip
@@ -254,6 +253,8 @@ class Cycle(start.Wake):
         if orders.pending:
             self._leave()
         self.save_session()
+        if self.psm and self.session is not None and self.session.closes:
+            self.close()
         # Whether the module releases the connection while a wakelock is held is not known, so it is not held.
         self.power.doze()
         tries = self.power.release(self._pause)
@@ -358,10 +359,6 @@ class Cycle(start.Wake):
             _log.info("readings due: %d, entries: %d, waiting: %d", len(due), count, self.outbox.waiting)
         return now
 
-    def _expires(self) -> int:
-        saved = self.kept["session"]
-        return saved["at"] + saved["lt"] if saved.get("loc") else 0
-
     def lacks_session(self) -> bool:
         """No session, where one should be kept: in light sleep the platform is to reach us at any time."""
         return self.session is None and not self.psm
@@ -378,7 +375,7 @@ class Cycle(start.Wake):
         only when a quarter of the lifetime has gone: signs of life may be frequent, flash wears."""
         self.remember()
         state = dict(self.kept)
-        if state and not self.psm:
+        if state and not self.psm and "lt" in state["session"]:
             state["session"] = dict(state["session"])
             state["session"]["at"] //= 1 + state["session"]["lt"] // 4
             state["session"]["marks"] = 0

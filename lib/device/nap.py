@@ -9,7 +9,6 @@ from link import attach
 from link.fault import Fault
 
 _NAP = const(120)  # s of light sleep between two feeds of the watchdog
-_RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as a vendor's SDK does (ctwing.md §2.8)
 _SOONEST = const(60)  # s from one notification to the next, where nobody answers
 _LOSSES = const(6)  # of the path between two wakes, after which it is not sought again before the next
 
@@ -51,19 +50,8 @@ def light(cycle) -> str:
 
 
 def _renewal(cycle):
-    """When the platform is to hear of us at the latest (clock ms), or None: a kept session must not end, nor the way to
-    us close where the platform is to reach us at any time."""
-    if cycle.session is None:
-        return None
-    out = None
-    keepalive = cycle.settings.values["lwm2m.keepalive"]
-    if keepalive:
-        out = cycle.heard + 1000 * keepalive
-    left = cycle.session.left()
-    if left is not None:
-        end = cycle.clock.now() + 1000 * max(0, left - cycle.session.lifetime() // _RENEW)
-        out = end if out is None else min(out, end)
-    return out
+    """When the platform is to hear of us at the latest (clock ms), or None."""
+    return None if cycle.session is None else cycle.session.renewal(cycle.heard, cycle.settings.values)
 
 
 def _notice(cycle):

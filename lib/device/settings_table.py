@@ -5,6 +5,8 @@ import ujson
 from micropython import const
 
 _LONGEST = const(4096)  # bytes of config.json
+# ms: a connection is closed before enhanced sleep ends the radio's, 1 s after the last message, or it would begin anew
+_QUICK = const(800)
 
 # [name, type, unit, lowest or choices, highest, default, what it does]. No default: the setting is required.
 TABLE = [
@@ -39,7 +41,7 @@ TABLE = [
     ["report.batch", "int", "", 1, 16, 4, "most entries of the outbox in one uplink; 512 bytes bound it as well"],
     ["report.type", "choice", "", ("con", "non"), None, "con", "con: acknowledged; non: may be lost unseen"],
     ["outbox.limit", "int", "bytes", 2048, 65536, 16384, "flash for reports the platform does not have yet"],
-    ["listen.window", "int", "ms", 200, 10000, 2000, "how long to wait for commands after the last message"],
+    ["listen.window", "int", "ms", 200, 10000, 2000, "wait for commands after the last message; none given: 2000, MQTT and TCP 800"],
     ["downlink.mode", "choice", "", ("push", "buffer"), None, "push", "buffer: kept until app.py asks"],
     ["link.dns", "addresses", "", 0, 2, "", "name servers where the network gives none"],
     ["link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"],
@@ -129,6 +131,8 @@ def parse(text):
         values[name] = given[name]
     if "server.port" not in given:
         values["server.port"] = _port(values)
+    if "listen.window" not in given and values["protocol"] != "lwm2m":
+        values["listen.window"] = _QUICK
     wrong = missing(values)
     return (None, wrong) if wrong else (_kept(values, given), "")
 

@@ -2,12 +2,11 @@
 
 import log
 
-from aep import lwm2m, registration
 from device import commands, events, health, readings, settings, values
 from link import cell, power
 from link.clock import Clock
 from link.entropy import random_bytes
-from link.fault import NoModem
+from link.fault import Fault, NoModem
 from store.journal import Journal
 from store.outbox import Outbox
 from store.record import Numbers, Record, directory
@@ -54,7 +53,6 @@ class Wake:
         self.saved = Record(STATE + "/session.rec")
         found_session = self.saved.load()
         self.kept = shaped(found_session, {"session": {}, "gap": 0, "server": {}, "boot": 0})
-        self.kept["session"] = shaped(self.kept["session"], registration.SAVED)
         if found_session is None and self.outbox.used():  # lost: what it counted is not known any more
             self.kept["boot"] = self.boots - 1
         self.gap = self.kept["gap"]
@@ -70,6 +68,8 @@ class Wake:
         if found["power.mode"] == "psm" and not self.psm:
             self.health.note(events.LACKS, 1)
             _log.warning("this module has no PSM: light sleep between wakes")
+        self.way = way(found)
+        self.kept["session"] = shaped(self.kept["session"], self.way.SAVED)
         return "ready"
 
     def introduce(self, address: str) -> None:
@@ -80,7 +80,7 @@ class Wake:
             raise NoModem("no IMEI")
         device.binding = "UQ" if self.psm else "U"
         imsi = cell.imsi()
-        device.endpoint = lwm2m.endpoint(self.settings.values["lwm2m.endpoint"], device.imei, imsi)
+        device.endpoint = self.way.endpoint(self.settings.values, device.imei, imsi)
         serving = cell.serving()
         if serving is not None:
             device.cell = serving["cid"]
@@ -90,3 +90,26 @@ class Wake:
     def stamp(self):
         """(Unix time or 0, what tells the time later where it is 0)."""
         return self.clock.unix(), {"b": self.boots, "u": self.clock.now()}
+
+
+def way(found: dict):
+    """The module of the protocol by setting: what others need is not loaded, nor need it be on this flash."""
+    protocol = found["protocol"]
+    try:
+        if protocol == "lwm2m":
+            if found["lwm2m.engine"] != "python":
+                from aep import lwm2m_modem
+
+                return lwm2m_modem
+            from aep import lwm2m
+
+            return lwm2m
+        if protocol == "tcp":
+            from aep import tcp
+
+            return tcp
+        from aep import mqtt
+
+        return mqtt
+    except ImportError:
+        raise Fault("this tree was built without protocol " + protocol)

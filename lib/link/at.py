@@ -12,14 +12,14 @@ _lock = _thread.allocate_lock()  # sendSync is not re-entrant (quecpython.md §3
 _buffer = bytearray(256)  # the longest answer we read is QENG's, about 120 bytes
 
 
-def send(command: str, timeout: int = 5) -> str:
+def send(command: str, timeout: int = 5, room=_buffer) -> str:
     """Sends `command` (without line end) and returns its answer's text, lines separated by newlines, without the result
-    line. Raises NoModem with the command's name unless the result is OK."""
+    line; `room` is a larger buffer for a longer one. Raises NoModem with the command's name unless the result is OK."""
     with _lock:
-        for i in range(len(_buffer)):
-            _buffer[i] = 0
-        result = atcmd.sendSync(command + "\r\n", _buffer, "", timeout)
-        text = bytes(_buffer)
+        for i in range(len(room)):
+            room[i] = 0
+        result = atcmd.sendSync(command + "\r\n", room, "", timeout)
+        text = bytes(room) if result == 0 else b""
     if result != 0:
         names = _RESULTS.split(",")
         seen = names[result] if 0 <= result < len(names) else str(result)

@@ -45,4 +45,23 @@ HINTS = {
         "device? The device begins a new session."
     ),
     35: "The server has ended the DTLS session; the device begins a new one.",
+    41: (
+        "The platform takes no connection: address and port (MQTT 1883, MQTTS 8883, TCP 8996)? APN or SIM restricted "
+        "to other addresses? More than 30 connects a minute from one address are a ban of two hours."
+    ),
+    42: "The platform or the network has ended the connection; the device connects again.",
+    43: (
+        "An earlier connection of this device still counts as logged in: the platform forgets it after 5 minutes "
+        "without a heartbeat. Does another device have the same device.id?"
+    ),
+    44: (
+        "The platform's certificate does not hold: is the CA in the file of mqtt.ca the one that signed it (AEP's ends "
+        "on 2028-12-09), is server.host the name in it, is the clock right?"
+    ),
+    45: "TLS does not come about: is the port that of MQTTS (8883)? Can this image do it, is its clock set?",
+    46: "What came is no message of this protocol: are port and protocol those of the product?",
+    47: (
+        "The connection stands, but what was sent is not acknowledged: is the topic right, does the payload fit the "
+        "product's thing model? The device connects again and repeats it."
+    ),
 }

@@ -885,6 +885,6 @@ def test_the_name_is_resolved_once_for_a_session():
 
 def test_endpoint_names_are_the_products():
     # ctwing.md §2.1
-    assert lwm2m.endpoint("imei", "8685", "4601") == "8685"
-    assert lwm2m.endpoint("urn:imei", "8685", "4601") == "urn:imei:8685"
-    assert lwm2m.endpoint("urn:imei-imsi", "8685", "4601") == "urn:imei-imsi:8685-4601"
+    assert lwm2m.endpoint({"lwm2m.endpoint": "imei"}, "8685", "4601") == "8685"
+    assert lwm2m.endpoint({"lwm2m.endpoint": "urn:imei"}, "8685", "4601") == "urn:imei:8685"
+    assert lwm2m.endpoint({"lwm2m.endpoint": "urn:imei-imsi"}, "8685", "4601") == "urn:imei-imsi:8685-4601"

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from tests_host.conftest import judge
 from tests_host.ctwing.raw_device import answer, notification, on_session, payload_of, register
 from tools.__main__ import cli
-from tools.bench import command, device, dtls, instructions, measure, peer, sheets
+from tools.bench import command, device, dtls, instructions, measure, mqtt, peer, sheets
 from tools.bench.exchanges import FURTHER, count
 from tools.ctwing.store import TraceRow
 from tools.figures import COMMAND, REPORT, SESSION
@@ -29,6 +29,7 @@ def figures():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "counts", lambda step: None)
         patch.setattr(dtls, "instructions", lambda step: None)
+        patch.setattr(mqtt, "RUNS", 1)
         return measure.measure()
 
 
@@ -119,7 +120,7 @@ def test_a_day_that_was_not_what_it_is_measured_for_is_no_figure(interval, regis
 
 def test_every_room_of_the_library_takes_heap():
     rooms = measure.heap_of_rooms()
-    assert set(rooms) == {"link", "store", "coap", "m2m", "dtls", "aep", "device"}
+    assert set(rooms) == {"link", "store", "coap", "m2m", "dtls", "mqtt", "aep", "device"}
     assert all(size > 1000 for size in rooms.values())
 
 

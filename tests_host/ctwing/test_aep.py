@@ -1,6 +1,7 @@
 """The console's side: products, devices and commands, what is refused, and what a stop forgets."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -205,3 +206,72 @@ def test_a_command_for_a_device_off_line_waits_until_its_ttl_and_is_announced(wo
 
     world.run(work)
     assert world.kinds()[:2] == ["command-saved", "command-expired"]
+
+
+# products and devices of MQTT and TCP
+
+
+def test_a_device_of_mqtt_or_tcp_has_its_products_id_before_its_number_and_a_token(aep):
+    for protocol in ("mqtt", "tcp"):
+        product = aep.create_product("meter", protocol=protocol)
+        device = aep.device(aep.create_device(product, name="m", number="863318069987727"))
+        assert (device.id, device.endpoint, device.imei) == (f"{product}863318069987727", device.id, "")
+        assert re.fullmatch("[A-Za-z0-9_-]{43}", device.token)
+        given = aep.create_device(product, name="m", number="1", token="secret")
+        assert aep.device(given).token == "secret"
+    assert len(aep.devices()) == 4
+
+
+def test_tokens_come_from_the_seed(world):
+    def token(seed):
+        aep = world.aep(seed=seed)
+        return aep.device(aep.create_device(aep.create_product("m", protocol="tcp"), name="m", number="1")).token
+
+    assert token(1) == token(1) != token(2)
+
+
+def test_a_numbered_device_added_again_keeps_its_id_and_gets_another_token(aep):
+    device = aep.create_device(aep.create_product("meter", protocol="tcp"), name="m", number="1")
+    former = aep.device(device).token
+    number = aep.command(device, "waits")
+    assert aep.recreate(device) == device and aep.device(device).token != former
+    assert aep.device(device).life_cycle == "registered"
+    assert [(c.id, c.status, c.result) for c in aep.commands(device)] == [(number, "FAILED", "device cancelled")]
+
+
+@pytest.mark.parametrize(("product", "device", "text"), [
+    ({"protocol": "tcp"}, {"number": ""}, "number"), ({"protocol": "tcp"}, {"number": "a b"}, "number"),
+    ({"protocol": "mqtt"}, {"number": "1", "token": "\n"}, "token"), ({"protocol": "tcp"}, {"imei": IMEI}, "no IMEI"),
+    ({"protocol": "mqtt"}, {"number": "1", "psk": "k"}, "no IMEI"), ({}, {"imei": IMEI, "number": "1"}, "no number"),
+    ({}, {"imei": IMEI, "token": "t"}, "no token"),
+])
+def test_what_a_device_of_that_protocol_has_not_is_refused(aep, product, device, text):
+    number = aep.create_product("meter", **product)
+    with pytest.raises(AepError, match=text):
+        aep.create_device(number, name="m", **device)
+    assert aep.devices() == []
+
+
+def test_a_number_is_in_a_product_once_and_in_another_again(aep):
+    first, second = aep.create_product("a", protocol="tcp"), aep.create_product("b", protocol="tcp")
+    aep.create_device(first, name="m", number="1")
+    with pytest.raises(AepError, match="already"):
+        aep.create_device(first, name="m", number="1")
+    assert aep.create_device(second, name="m", number="1") == f"{second}1"
+
+
+@pytest.mark.parametrize(("settings", "text"), [
+    ({"protocol": "mqtt", "payload_format": "binary"}, "payload format"), ({"payload_format": "xml"}, "payload format"),
+    ({"protocol": "tcp", "transparent": False, "payload_format": "json"}, "payload format"),
+    ({"protocol": "tcp", "encryption": "dtls"}, "LwM2M"), ({"services": [{"id": 1}]}, "transparent"),
+])
+def test_a_product_that_its_protocol_does_not_have_is_refused(aep, settings, text):
+    with pytest.raises(AepError, match=text):
+        aep.create_product("meter", **settings)
+    assert aep.store.products() == []
+
+
+def test_device_management_is_lwm2ms(aep):
+    device = aep.create_device(aep.create_product("meter", protocol="mqtt"), name="m", number="1")
+    with pytest.raises(AepError, match="LwM2M"):
+        aep.ask(device, "read", "/3/0")

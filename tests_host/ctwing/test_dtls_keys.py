@@ -206,10 +206,8 @@ def test_a_session_of_a_key_that_was_replaced_is_over(how):
 
 def test_a_file_of_a_version_before_dtls_still_opens(tmp_path):
     path = tmp_path / "old.db"
-    old = SCHEMA.replace(",\n    encryption TEXT NOT NULL DEFAULT 'plain'", "").replace(
-        ",\n    psk TEXT NOT NULL DEFAULT ''", "")
     db = sqlite3.connect(path)
-    db.executescript(old)
+    db.executescript(SCHEMA)
     db.execute("INSERT INTO products VALUES (1, 'old', 'lwm2m', 'imei', 'PSM', 1, 1, 0.0)")
     db.execute("INSERT INTO devices VALUES ('d', 1, 'n', ?, '', ?, 'registered', 0.0, NULL)", (IMEI, IMEI))
     db.commit()

@@ -71,13 +71,17 @@ class Stretch:
     def run(self) -> None:
         network = self.world.network
         up, down = network.up, network.down
+        segments_up, segments_down = network.flows.up, network.flows.down
         network.up = lambda *args: self._carry(up, args)  # type: ignore[method-assign]
         network.down = lambda *args: self._carry(down, args)  # type: ignore[method-assign]
+        network.flows.up = lambda *args: self._carry(segments_up, args)  # type: ignore[method-assign]
+        network.flows.down = lambda *args: self._carry(segments_down, args)  # type: ignore[method-assign]
         if self.scene.seconds:
             self._stay(self.scene.seconds)
         for _ in range(0 if self.scene.seconds else self.scene.wakes):
             self.wake()
         network.up, network.down = up, down  # type: ignore[method-assign]
+        network.flows.up, network.flows.down = segments_up, segments_down  # type: ignore[method-assign]
 
     def wake(self) -> None:
         """From a power-on to PSM, over restarts and the cut."""
@@ -214,6 +218,9 @@ def own(run: Run) -> Iterator[tuple[bytes, Message]]:
 def numbers(run: Run) -> None:
     """RFC 7252 §4.4, RFC 7641 §3.4: a message id stands for one message, Observe numbers grow from message to
     message."""
+    if run.plan.streams:
+        packet_ids(run)
+        return
     kept: dict[int, bytes] = {}
     last = -1
     for data, message in own(run):
@@ -222,6 +229,14 @@ def numbers(run: Run) -> None:
         if new and message.opt.observe is not None:
             assert message.opt.observe > last, f"Observe {message.opt.observe} after {last}"
             last = message.opt.observe
+
+
+def packet_ids(run: Run) -> None:
+    """MQTT: a packet id stands for one message until its PUBACK, and here for ever. TCP 1.0 has none."""
+    kept: dict[int, bytes] = {}
+    for uplink in run.aep.all_uplinks(run.device):
+        if uplink.mid:
+            assert kept.setdefault(uplink.mid, uplink.payload) == uplink.payload, f"packet id {uplink.mid} came again"
 
 
 def read_journal(flash: Flash) -> None:

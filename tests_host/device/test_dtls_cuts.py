@@ -14,7 +14,7 @@ from tests_host.device.test_power_cut_more import both, sweep, switch, valve, wo
 from tests_host.device.world import World
 from tools.ctwing.dtls_own import Options
 from tools.ctwing.dtls_own_records import Ccm8, split
-from tools.scenario import AEP_ADDRESS, DTLS_PORT
+from tools.deployment import AEP_ADDRESS, DTLS_PORT
 
 BY_ID, FORGETFUL, KEEPING = Options(cid=8), Options(cid=0, resumption=False), Options(cid=0)
 HANDSHAKE = 22

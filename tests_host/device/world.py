@@ -13,15 +13,18 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from tools import deployment
 from tools.checker import Verdict, check, entries, waiting
 from tools.ctwing.aep import Aep
 from tools.ctwing.dtls_own import Engine, Options
+from tools.deployment import AEP_ADDRESS, AEP_NAMES, AEP_PORT
+from tools.module.board import Identity
 from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES
 from tools.module.profiles.networks import CHINA_TELECOM
-from tools.scenario import AEP_ADDRESS, AEP_NAMES, AEP_PORT, DTLS_PORT, PSK, Plan, Run, ScenarioError, files, give
+from tools.scenario import Plan, Run, ScenarioError, files, give
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Network
@@ -31,13 +34,14 @@ COMMAND_TTL = 2 * DAY
 
 
 @functools.lru_cache(maxsize=32)
-def image(config: str | None, app: str | None, engine: str = "cpython", protocol: str = "lwm2m") -> bytes:
+def image(config: str | None, app: str | None, engine: str = "cpython", protocol: str = "lwm2m", product: int = 0,
+          ca: str = "") -> bytes:
     """The flash as it leaves the factory."""
     flash = Flash(blocks=FAMILIES["EC800E"].usr_blocks)
-    content = files(Plan(engine=engine, app=app, protocol=protocol))
-    given = json.loads(content.pop("config.json"))
-    if config is not None:
-        content["config.json"] = json.dumps({**given, **json.loads(config)}).encode()
+    plan = Plan(engine=engine, app=app, protocol=protocol, config=json.loads(config or "{}"))
+    content = files(plan, deployment.config(plan, product, Identity()), ca)
+    if config is None:
+        del content["config.json"]
     flash.install(content)
     return bytes(flash.image)
 
@@ -49,7 +53,7 @@ class World:
 
     def __init__(self, config: dict | None = {}, app: str | None = None, *, provisioned: bool = True, seed: int = 1,  # noqa: B006
                  loss: float = 0.0, platform: bool = True, engine: str = "cpython", power_mode: str = "PSM",
-                 dtls: Options | None = None, **carrier: Any) -> None:
+                 dtls: Options | None = None, protocol: str = "lwm2m", **carrier: Any) -> None:
         self.loop = WorldLoop()
         asyncio.set_event_loop(self.loop)
         self.events = Events(self.loop.time)
@@ -58,30 +62,33 @@ class World:
         if dtls is not None:
             self.aep.dtls.engine = Engine(self.aep.dtls.engine.keys, random.Random(seed), dtls)
             self.aep.dtls.opened = {}
-        protocol = "lwm2m" if dtls is None else "lwm2m-dtls"
+            protocol = "lwm2m-dtls"
+        plan = Plan(engine=engine, config={"power.mode": "psm", **(config or {})}, app=app, protocol=protocol,
+                    provisioned=provisioned)
+        self.plan = plan
         self.platform_on() if platform else self.platform_off()
         profile = replace(FAMILIES["EC800E"], carrier=replace(CHINA_TELECOM, **carrier))
         self.module = Module(self.loop, self.network, self.events, profile=profile, seed=seed, engine=engine)
         self.flash = self.module.flash
+        product, self.device = deployment.provision(plan, self.aep, self.module.identity, power_mode)
         self.flash.image[:] = image(None if config is None else json.dumps(config, sort_keys=True), app, engine,
-                                         protocol)
-        who = self.module.identity
-        product = self.aep.create_product("meters", power_mode=power_mode, encryption="dtls" if dtls else "plain")
-        self.device = self.aep.create_device(product, name="meter", imsi=who.imsi,
-                                             imei=who.imei if provisioned else "86000000" + who.imei[8:],
-                                             psk=PSK if dtls else "")
-        plan = Plan(engine=engine, config=config or {}, app=app, protocol=protocol)
+                                    protocol, product, self.aep.ca_pem if protocol == "mqtts" else "")
+        plan = replace(plan, config=config or {})
         self.run = Run(plan, self.events, self.network, self.aep, self.module, self.device)
         self.run.problem = ScenarioError("by hand", "a test leads", "")  # so wakes may end as it wants
         self.on: asyncio.Task | None = None
 
     def platform_on(self) -> None:
         """The platform answers from now on."""
-        self.network.serve(AEP_ADDRESS, AEP_PORT, self.loop.run_until_complete(self.aep.start()), AEP_NAMES)
-        self.network.serve(AEP_ADDRESS, DTLS_PORT, self.loop.run_until_complete(self.aep.start_dtls()))
+        self.loop.run_until_complete(deployment.serve(self.plan, self.network, self.aep))
 
     def platform_off(self) -> None:
         """Its name resolves, and nobody answers."""
+        if self.plan.streams:
+            self.network.serve_stream(deployment.STREAM_ADDRESS, 1, ("127.0.0.1", 1))
+            for name, addresses in deployment.NAMES.items():
+                self.network.name(name, addresses)
+            return
         opened = self.loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
         transport, _ = self.loop.run_until_complete(opened)
         self.network.serve(AEP_ADDRESS, AEP_PORT, transport.get_extra_info("sockname"), AEP_NAMES)

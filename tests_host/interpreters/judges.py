@@ -49,7 +49,11 @@ JUDGES: dict[str, tuple[Callable[[], str | None], str]] = {
     "coap-server-gnutls": (_program("coap-server-gnutls"), "apt-get install libcoap3-bin"),
     "libcoap-openssl": (_program("coap-client-openssl"), "apt-get install libcoap3-bin"),
     "libcoap-gnutls": (_program("coap-client-gnutls"), "apt-get install libcoap3-bin"),
-    "mosquitto": (_program("mosquitto"), "apt-get install mosquitto, or brew install mosquitto"),
+    # Debian's is where only root's PATH leads
+    "mosquitto": (_program("mosquitto", "/usr/sbin/mosquitto"), "apt-get install mosquitto, or brew install mosquitto"),
+    "mosquitto_passwd": (_program("mosquitto_passwd"), "apt-get install mosquitto, or brew install mosquitto"),
+    "mosquitto_pub": (_program("mosquitto_pub"), "apt-get install mosquitto-clients, or brew install mosquitto"),
+    "mosquitto_sub": (_program("mosquitto_sub"), "apt-get install mosquitto-clients, or brew install mosquitto"),
     "valgrind": (_program("valgrind"), "apt-get install valgrind"),
     "openssl": (_program("openssl"), "apt-get install openssl"),
     "node": (_program("node"), "apt-get install nodejs npm, or brew install node"),

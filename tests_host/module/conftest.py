@@ -1,9 +1,10 @@
-"""Ends the worlds that a test has made with `bench.py`."""
+"""Ends the worlds that a test has made with `bench.py` or `at_port.py`."""
 
 import asyncio
 
 import pytest
 
+from tests_host.module.at_port import Desk
 from tests_host.module.bench import WORLDS
 
 
@@ -20,3 +21,17 @@ def worlds_end():
             asyncio.set_event_loop(loop)
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
+
+
+@pytest.fixture
+def desk():
+    """Makes an AT port with a platform behind it."""
+    made = []
+
+    def make(*args, **named) -> Desk:
+        made.append(Desk(*args, **named))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -151,7 +151,7 @@ BAD = [
     'AT+QSCLK=3,2,"0101111","00000001"', 'AT+QSCLK=3,2,"01011112","00000001"', 'AT+QSCLK=3,0,"01011111","00000001"',
     'AT+CPSMS=1,,,"00100100"', "AT+CPSMS=3", "AT+CEREG=6", "AT+CEREG=", "AT+CSCON=2", 'AT+QCFG="urc/port","moon"',
     'AT+QCFG="URC/PSM",2', "AT+QCFG=", 'AT+QENG="neighbourcell"', 'AT+QENG="servingcell', "AT+QIDNSCFG=4",
-    'AT+QIDNSCFG=1,"nowhere"', "AT+", "XT", "", "AT;AT", "ATAT", "AT+QLWREG",
+    'AT+QIDNSCFG=1,"nowhere"', "AT+", "XT", "", "AT;AT", "ATAT", "AT+NOSUCH=1",
     'AT+CPSMS=1,,,"00100100","00000101",1',
 ]
 

@@ -12,7 +12,7 @@ from tools.world.clock import WorldLoop
 from tools.world.events import Events
 from tools.world.network import Network
 
-ORDER = ("link", "store", "coap", "m2m", "dtls", "aep", "device")
+ORDER = ("link", "store", "coap", "m2m", "dtls", "mqtt", "aep", "device")
 """A room after those it imports from, so that each counts what it adds. Rooms that are not named come last."""
 
 _MAIN = """
@@ -44,14 +44,18 @@ def heap_peak() -> int | None:
     return run.module.heap_peak - empty if empty is not None else None
 
 
-def boot(main: str) -> list[str]:
+ALL = "600k"
+"""Heap for every room at once: no deployment has them all."""
+
+
+def boot(main: str, heap: str = "250k") -> list[str]:
     """What a module with this main.py beside our tree prints in one power-on, in the VM."""
     loop = WorldLoop()
     asyncio.set_event_loop(loop)
     try:
         events = Events(loop.time)
         network = Network(loop, events, seed=1)
-        module = Module(loop, network, events, profile=FAMILIES["EC800E"])
+        module = Module(loop, network, events, profile=FAMILIES["EC800E"], heap=heap)
         module.flash.install({**build(ROOT, engine="vm"), "main.py": main.encode()})
         loop.run_until_complete(module.power_on(3))
         loop.run_until_complete(network.close())
@@ -67,6 +71,6 @@ def heap_of_rooms() -> dict[str, int]:
     for path in sources(ROOT):
         if "/" in path:
             modules.setdefault(path.split("/")[0], []).append(path.removesuffix(".py").replace("/", "."))
-    (line,) = boot(_MAIN.format(tree=TREE, rooms=list(modules.items())))
+    (line,) = boot(_MAIN.format(tree=TREE, rooms=list(modules.items())), ALL)
     taken = json.loads(line)
     return {room: taken[room] for room in modules}

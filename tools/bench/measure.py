@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from tools.bench import dtls, peer
+from tools.bench import dtls, mqtt, peer
 from tools.bench.device import PAYLOAD, command_run, per_day, report_run, wake_rows, warm_report
 from tools.bench.exchanges import FURTHER, count
 from tools.bench.footprint import heap_of_rooms, heap_peak
@@ -52,6 +52,7 @@ def measure(step: Step = lambda text: None) -> dict[str, Any]:
     out["heap_peak_bytes"], out["heap_of_rooms"] = heap_peak(), heap_of_rooms()
     out["instructions"] = counts(step)
     out["dtls"] = dtls.measure(step)
+    out["mqtt"] = mqtt.measure(step)
     return out
 
 

@@ -4,46 +4,28 @@ It plays the platform as ctwing.md documents it, on any asyncio loop: real time,
 """
 
 import asyncio
-import re
+from functools import cached_property
 
 from tools.ctwing import store as db
-from tools.ctwing.checks import (
-    ADVISED_SIZE,
-    ENCRYPTIONS,
-    ENDPOINTS,
-    POWER_MODES,
-    PROTOCOLS,
-    TTL_LIMIT,
-    AepError,
-    Unknown,
-    among,
-    checked,
-    content_of,
-    psk_of,
-    whole,
-)
-from tools.ctwing.draws import Draws
+from tools.ctwing.catalog import Catalog
+from tools.ctwing.checks import ADVISED_SIZE, TTL_LIMIT, AepError, checked, content_of, whole
 from tools.ctwing.dtls import DtlsFront, Keys, engine_named
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
-from tools.ctwing.store import (
-    Command,
-    Device,
-    Notification,
-    Product,
-    Registration,
-    Request,
-    Store,
-    TraceRow,
-    Uplink,
-)
+from tools.ctwing.mqtt import MqttFront
+from tools.ctwing.store import Command, Device, Notification, Registration, Request, Store, TraceRow, Uplink
+from tools.ctwing.streams import Front
+from tools.ctwing.tcp import TcpFront
+from tools.ctwing.tls import Authority
 from tools.world.events import Events
 
 
-class Aep:
+class Aep(Catalog):
     """The platform. `token_length` is that of observation tokens, 1…8; None draws it for each registration.
     `connection_id` is the length of DTLS connection ids; with 0 none is agreed on, and Mbed TLS is the server
-    unless it `resumes` sessions."""
+    unless it `resumes` sessions. `tcp_any_frame`: any frame of a TCP device counts as its heartbeat (whether it
+    does on AEP is unknown). `mqtt_wrapped`: transparent MQTT commands go with their taskId around them, not bare (which
+    of them AEP does is unknown)."""
 
     def __init__(
         self,
@@ -55,13 +37,18 @@ class Aep:
         token_length: int | None = 4,
         connection_id: int = 0,
         resumes: bool = False,
+        tcp_any_frame: bool = False,
+        mqtt_wrapped: bool = False,
     ) -> None:
         if token_length is not None and token_length not in range(1, 9):
             raise AepError(f"token_length {token_length} is not 1…8 (RFC 7252 §3; an empty one tells nothing apart)")
-        self.loop, self.events = loop, events
-        self.store = store if store is not None else Store()
-        self.draws = Draws(seed)
+        super().__init__(loop, store if store is not None else Store(), seed)
+        self.events = events
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
+        self.log = self.front.log
+        self.tcp = TcpFront(loop, events, self.store, self.front.faults, any_frame=tcp_any_frame)
+        self.mqtt = MqttFront(loop, events, self.store, self.front.faults, wrapped=mqtt_wrapped)
+        self.fronts: dict[str, Front] = {"lwm2m": self.front, "tcp": self.tcp, "mqtt": self.mqtt}
         keys = Keys(self.store, self.front.faults, events)
         wanted = "own" if connection_id or resumes else "mbedtls"
         found, engine = engine_named(wanted, keys, seed, connection_id)
@@ -72,85 +59,15 @@ class Aep:
         for command in self.store.commands(status=db.SAVED):
             self._expire_later(command)
 
-    # products and devices
-
-    def create_product(
-        self,
-        name: str,
-        *,
-        protocol: str = "lwm2m",
-        endpoint_format: str = "imei",
-        power_mode: str = "PSM",
-        auto_observe: bool = True,
-        transparent: bool = True,
-        encryption: str = "plain",
-    ) -> int:
-        """Returns the product id."""
-        if not name.strip():
-            raise AepError("a product needs a name")
-        among("protocol", protocol, PROTOCOLS)
-        among("endpoint format", endpoint_format, ENDPOINTS)
-        among("power mode", power_mode, POWER_MODES)
-        among("encryption", encryption, ENCRYPTIONS)
-        number = self.draws.product_id()
-        while self.store.product(number) is not None:
-            number = self.draws.product_id()
-        self.store.add_product(Product(number, name, protocol, endpoint_format, power_mode, auto_observe, transparent,
-                                       self.loop.time(), encryption))
-        return number
-
-    def create_device(
-        self, product: int, *, name: str, imei: str, imsi: str = "", psk: str = "", psk_hex: str = ""
-    ) -> str:
-        """Returns the device id. An IMEI is unique over the whole platform: a device that has it already is cancelled
-        where it was (ctwing.md §2.1). Where the product asks for DTLS, the key is given as text or in hex, or drawn."""
-        kind = self.store.product(product)
-        if kind is None:
-            raise Unknown(f"there is no product {product}")
-        if not name.strip():
-            raise AepError("a device needs a name")
-        if not re.fullmatch("[0-9A-Za-z]{8,17}", imei):
-            raise AepError(f"IMEI {imei!r} is not 8 to 17 digits")
-        if not re.fullmatch("[0-9]{0,15}", imsi):
-            raise AepError(f"IMSI {imsi!r} is not up to 15 digits")
-        if "{imsi}" in ENDPOINTS[kind.endpoint_format] and not imsi:
-            raise AepError(f"endpoint format {kind.endpoint_format} of this product needs the device's IMSI")
-        key = psk_of(psk, psk_hex)
-        if key and kind.encryption == "plain":
-            raise AepError("a PSK needs a product with encryption dtls")
-        if not key and kind.encryption == "dtls":
-            key = self.draws.psk().encode().hex()
-        former = self.store.device_by("imei", imei)
-        if former is not None:
-            self._cancel(former)
-            if former.psk != key:  # whoever has the old key only may not go on
-                self.dtls.forget(former, say=False)
-        identity = self.draws.device_id()
-        while self.store.device(identity) is not None:
-            identity = self.draws.device_id()
-        endpoint = ENDPOINTS[kind.endpoint_format].format(imei=imei, imsi=imsi)
-        self.store.add_device(Device(identity, product, name, imei, imsi, endpoint, db.REGISTERED, self.loop.time(),
-                                     None, False, key))
-        return identity
-
-    def _cancel(self, device: Device) -> None:
-        self.front.end(device.id, "cancelled")
+    def cancelled(self, device: Device, *, key_stays: bool) -> None:
+        self._front_of(device).end(device.id, "cancelled")
         self.store.set_life_cycle(device.id, db.CANCELLED, self.loop.time())
         for command in self.store.commands(device.id, db.SAVED):
-            self._unsaved(command, db.FAILED, "device cancelled")
+            self.log.finish(command.id, db.FAILED, "device cancelled")
         for request in self.store.requests(device.id, db.SAVED):
             self.store.end_request(request.id, db.FAILED, self.loop.time(), "device cancelled")
-
-    def device(self, device: str) -> Device:
-        """The device with its life cycle and whether it is on-line; raises AepError where there is none."""
-        found = self.store.device(device)
-        if found is None:
-            raise Unknown(f"there is no device {device}")
-        return found
-
-    def devices(self) -> list[Device]:
-        """Devices in use, oldest first."""
-        return self.store.devices()
+        if not key_stays and device.imei:  # whoever has the old key only may not go on
+            self.dtls.forget(device, say=False)
 
     def uplinks(self, device: str) -> list[Uplink]:
         """What came up on /19/0/0, oldest first."""
@@ -158,9 +75,9 @@ class Aep:
 
     def all_uplinks(self, device: str) -> list[Uplink]:
         """Those of the device, and before them those of the devices that had its IMEI and were cancelled."""
-        imei = self.device(device).imei
-        known = [one for one in self.store.devices(cancelled=True) if one.imei == imei]
-        return [uplink for one in known for uplink in self.store.uplinks(one.id)]
+        target = self.device(device)
+        known = [one for one in self.store.devices(cancelled=True) if target.imei and one.imei == target.imei]
+        return [uplink for one in known or [target] for uplink in self.store.uplinks(one.id)]
 
     def commands(self, device: str) -> list[Command]:
         """The command log, oldest first."""
@@ -178,7 +95,7 @@ class Aep:
 
     def command(self, device: str, content: str | bytes, *, data_type: str = "string", ttl: int = 7200) -> int:
         """Gives a command; returns its id. `ttl` is how long it may wait, in seconds; 0 sends it now or never."""
-        self._in_use(device)
+        target = self._in_use(device)
         if not whole(ttl, 0, TTL_LIMIT):
             raise AepError(f"ttl {ttl!r} is not 0…{TTL_LIMIT} s")
         raw = content_of(content, data_type)
@@ -188,14 +105,18 @@ class Aep:
         advice = f" (over {ADVISED_SIZE}: not every device takes it)" if len(raw) > ADVISED_SIZE else ""
         self.events.emit("aep", "command-saved", f"command {number}: {len(raw)} bytes{advice}, ttl {ttl} s",
                          device=device, command=number, content=raw)
-        session = self.front.session(device)
+        front = self._front_of(target)
+        session = front.session(device)
         if ttl:
             self._expire_later(command)
         if session is not None and (ttl == 0 or session.power_mode == "DRX"):
-            self.front.wake(device, flush=session.power_mode == "DRX")
+            front.wake(device, flush=session.power_mode == "DRX")
         elif ttl == 0:
-            self._unsaved(command, db.FAILED, "off-line, and ttl 0 is not cached")
+            self.log.finish(number, db.FAILED, "off-line, and ttl 0 is not cached")
         return number
+
+    def _front_of(self, device: Device) -> Front:
+        return self.fronts[self.product_of(device).protocol]
 
     def _in_use(self, device: str) -> Device:
         target = self.device(device)
@@ -211,12 +132,7 @@ class Aep:
         self._expiries.pop(number, None)
         command = self.store.command(number)
         if command is not None and command.status == db.SAVED:
-            self._unsaved(command, db.EXPIRED, "ttl over")
-
-    def _unsaved(self, command: Command, status: str, result: str) -> None:
-        self.store.set_command(command.id, status, self.loop.time(), result)
-        self.events.emit("aep", f"command-{status.lower()}", f"command {command.id}: {result}", device=command.device,
-                         command=command.id, result=result)
+            self.log.finish(command.id, db.EXPIRED, "ttl over")
 
     # device management
 
@@ -228,6 +144,8 @@ class Aep:
         It waits, like a command, until the device can be reached, `ttl` seconds at most; its answer is then in
         `requests`. Raises AepError."""
         target = self._in_use(device)
+        if target.number:
+            raise AepError("device management is LwM2M's")
         raw, content_format = checked(kind, path, payload, content_format, query)
         for name, value in (("content format", content_format), ("accept", accept)):
             if value is not None and not whole(value, 0, 65535):
@@ -287,13 +205,8 @@ class Aep:
             if switch.name == "forget-observation":
                 self.front.forget(struck)
             else:
-                self.front.end(struck, "platform restarted" if switch.name == "restart" else "forgotten on purpose")
-
-    def recreate(self, device: str) -> str:
-        """Deletes a device and adds it again under its product, as the guide's FAQ advises; returns its new id."""
-        former = self.device(device)
-        return self.create_device(former.product, name=former.name, imei=former.imei, imsi=former.imsi,
-                                  psk_hex=former.psk)
+                reason = "platform restarted" if switch.name == "restart" else "forgotten on purpose"
+                self._front_of(self.device(struck)).end(struck, reason)
 
     # service
 
@@ -311,12 +224,35 @@ class Aep:
         name = transport.get_extra_info("sockname")
         return name[0], name[1]
 
+    async def start_tcp(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the TCP front; returns the address it listens on."""
+        return await self.tcp.serve("TCP", host, port)
+
+    async def start_mqtt(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the MQTT front; returns the address it listens on."""
+        return await self.mqtt.serve("MQTT", host, port)
+
+    async def start_mqtts(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Opens the MQTT front over TLS; returns the address it listens on. Who trusts `ca_pem` finds it to be `host`,
+        or the platform's own name."""
+        return await self.mqtt.serve("MQTTS", host, port, self.authority.context([host]))
+
+    @cached_property
+    def authority(self) -> Authority:
+        return Authority(self.loop.time())
+
+    @property
+    def ca_pem(self) -> str:
+        """The CA of MQTTS, as a device is given it."""
+        return self.authority.ca_pem
+
     def stop(self) -> None:
-        """Closes the front and forgets every session, as a platform that goes down; the store can still be read."""
+        """Closes the fronts and forgets every session, as a platform that goes down; the store can still be read."""
         for device in self.store.devices():
-            self.front.end(device.id, "platform stopped")
+            self._front_of(device).end(device.id, "platform stopped")
         for timer in self._expiries.values():
             timer.cancel()
         self._expiries.clear()
         self.dtls.close()
-        self.front.close()
+        for front in self.fronts.values():
+            front.close()

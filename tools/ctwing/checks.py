@@ -7,7 +7,10 @@ from collections.abc import Collection
 from tools.ctwing.tlv import TEXT, TLV
 from tools.ctwing.transfer import METHODS, OPAQUE
 
-PROTOCOLS = ("lwm2m",)
+PROTOCOLS = ("lwm2m", "mqtt", "tcp")
+FORMATS = {"lwm2m": ("json", "binary"), "mqtt": ("json",), "tcp": ("binary",)}
+"""What a thing model's payloads may be, the usual one first: JSON for MQTT, compact binary for TCP (ctwing.md §3.3,
+§4.1)."""
 ENDPOINTS = {  # ctwing.md §1.4
     "imei": "{imei}",
     "urn:imei": "urn:imei:{imei}",
@@ -41,6 +44,15 @@ class Unknown(AepError):
 def among(name: str, value: str, choices: Collection[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise AepError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}")
+
+
+def format_of(protocol: str, transparent: bool, wanted: str | None) -> str:
+    """The payload format of a product. MQTT's is JSON even where the product is transparent (guide §4.2.1)."""
+    choices = FORMATS[protocol]
+    if wanted is None or (transparent and protocol == "tcp"):
+        return choices[0]
+    among("payload format", wanted, choices)
+    return wanted
 
 
 def psk_of(text: str, digits: str) -> str:

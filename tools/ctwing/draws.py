@@ -3,6 +3,7 @@
 Every device has a stream of its own, so that what one device does never changes what another is given.
 """
 
+import base64
 import random
 import string
 from collections import deque
@@ -34,6 +35,11 @@ class Draws:
     def psk(self) -> str:
         """16 letters and digits, as the platform draws them (ctwing.md §2.7)."""
         return "".join(self._stream("psk").choices(string.ascii_letters + string.digits, k=16))
+
+    def token_of_device(self) -> str:
+        """特征串: 43 characters, base64url of 32 bytes without padding (ctwing.md §3.1)."""
+        key = self._stream("特征串").getrandbits(256).to_bytes(32, "big")
+        return base64.urlsafe_b64encode(key).decode().rstrip("=")
 
     def first_mid(self, device: str) -> int:
         return self._stream(f"mid {device}").randrange(65536)

@@ -261,14 +261,12 @@ class Lwm2mFront(Requests):
             self._under_way(exchange.what[1].step, reason)
         if not online:
             self._emit("offline", f"{session.device.name} is off-line: {reason}", device=device, reason=reason)
-            for command in self.store.commands(device, db.SAVED):
-                if command.ttl == 0:
-                    self._finish(command.id, db.FAILED, reason)
+            self.log.uncached(device, reason)
 
     def _under_way(self, step: Step, reason: str) -> None:
         """What was sent and not answered when the registration ended waits for the next one."""
         if step.command is not None and not step.again:
-            self._take_back(step.command, reason)
+            self.log.take_back(step.command, reason)
         if step.request is not None:
             self.store.set_request(step.request, db.SAVED, reason)
 

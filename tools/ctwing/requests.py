@@ -12,6 +12,7 @@ from aiocoap import CON, NON, Message
 from aiocoap.numbers.codes import Code
 
 from tools.ctwing import store as db
+from tools.ctwing.commands import CommandLog
 from tools.ctwing.draws import Draws
 from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, is_secure, nothing
 from tools.ctwing.faults import Faults
@@ -32,6 +33,7 @@ class Requests(MessageLayer):
         super().__init__(loop)
         self.events, self.store, self.draws, self.token_length = events, store, draws, token_length
         self.faults = Faults(events)
+        self.log = CommandLog(loop, events, store)
         self.identity_at: Callable[[Address], str] = lambda address: ""  # whose DTLS session an address is
         self._sessions: dict[str, Session] = {}  # by device id
         self._tokens: dict[bytes, Session] = {}  # of observations; every session's `observed` has the path
@@ -150,9 +152,9 @@ class Requests(MessageLayer):
         if step.command is None or step.again:
             return
         if why == "reset":
-            self._finish(step.command, db.FAILED, "RST")
+            self.log.finish(step.command, db.FAILED, "RST")
         else:
-            self._take_back(step.command, "no answer")
+            self.log.take_back(step.command, "no answer")
 
     def _unanswered_request(self, session: Session, number: int, why: str) -> None:
         if why == "timeout":
@@ -313,7 +315,7 @@ class Requests(MessageLayer):
 
     def _command_answered(self, session: Session, step: Step, code: Code) -> None:
         if step.command is not None and not step.again:
-            self._finish(step.command, db.DELIVERED if code == Code.CHANGED else db.FAILED, code.dotted)
+            self.log.finish(step.command, db.DELIVERED if code == Code.CHANGED else db.FAILED, code.dotted)
         if not step.again and self.faults.take("repeat-commands", session.device.id):
             session.plan.append(Step(step.kind, step.path, step.command, again=True))
         self._soon(session)
@@ -383,26 +385,7 @@ class Requests(MessageLayer):
     def _notification(self, session: Session, path: str, transfer: Transfer) -> None:
         self.store.add_notification(session.device.id, self.loop.time(), path, transfer.answer_format, transfer.body)
 
-    # what becomes of commands and requests
-
-    def _finish(self, number: int, status: str, result: str) -> None:
-        command = self.store.command(number)
-        assert command is not None
-        self.store.set_command(number, status, self.loop.time(), result)
-        self._emit(f"command-{status.lower()}", f"command {number}: {result}", device=command.device, command=number,
-                   result=result)
-
-    def _take_back(self, number: int, why: str) -> None:
-        """A command that was sent and not answered waits again while its ttl lasts."""
-        command = self.store.command(number)
-        assert command is not None
-        if command.ttl == 0:
-            self._finish(number, db.FAILED, why)
-        elif command.expires <= self.loop.time():
-            self._finish(number, db.EXPIRED, why)
-        else:
-            self.store.set_command(number, db.SAVED, self.loop.time(), why)
-            self._emit("command-saved", f"command {number} waits again: {why}", device=command.device, command=number)
+    # what becomes of requests
 
     def _settle(self, number: int, status: str, result: str, answer_format: int | None = None,
                 answer: bytes = b"") -> None:

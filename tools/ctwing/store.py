@@ -5,8 +5,10 @@ Times are seconds of the loop's clock. It decides nothing and sends nothing: tha
 """
 
 import sqlite3
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, TypeVar
+
+from tools.ctwing.rows import Command, Device, Notification, Product, Registration, Request, TraceRow, Uplink
 
 # Command states, ctwing.md §6.2 ("指令已保存 → 指令已发送 / 指令发送失败 …"), §6.3 for DELIVERED, FAILED, EXPIRED.
 SAVED, SENT, DELIVERED, FAILED, EXPIRED = "SAVED", "SENT", "DELIVERED", "FAILED", "EXPIRED"
@@ -20,13 +22,12 @@ REGISTERED, ACTIVATED, CANCELLED = "registered", "activated", "cancelled"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS products (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, protocol TEXT NOT NULL, endpoint_format TEXT NOT NULL,
-    power_mode TEXT NOT NULL, auto_observe INTEGER NOT NULL, transparent INTEGER NOT NULL, created REAL NOT NULL,
-    encryption TEXT NOT NULL DEFAULT 'plain');
+    power_mode TEXT NOT NULL, auto_observe INTEGER NOT NULL, transparent INTEGER NOT NULL, created REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS devices (
     id TEXT PRIMARY KEY, product INTEGER NOT NULL REFERENCES products(id), name TEXT NOT NULL, imei TEXT NOT NULL,
-    imsi TEXT NOT NULL, endpoint TEXT NOT NULL, life_cycle TEXT NOT NULL, created REAL NOT NULL, activated REAL,
-    psk TEXT NOT NULL DEFAULT '');
-CREATE UNIQUE INDEX IF NOT EXISTS one_imei ON devices(imei) WHERE life_cycle != 'cancelled';
+    imsi TEXT NOT NULL, endpoint TEXT NOT NULL, life_cycle TEXT NOT NULL, created REAL NOT NULL, activated REAL);
+DROP INDEX IF EXISTS one_imei;
+CREATE UNIQUE INDEX IF NOT EXISTS imei_once ON devices(imei) WHERE life_cycle != 'cancelled' AND imei != '';
 CREATE UNIQUE INDEX IF NOT EXISTS one_endpoint ON devices(endpoint) WHERE life_cycle != 'cancelled';
 CREATE TABLE IF NOT EXISTS registrations (
     id INTEGER PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), t REAL NOT NULL, peer TEXT NOT NULL,
@@ -58,143 +59,20 @@ CREATE TABLE IF NOT EXISTS trace (
 CREATE INDEX IF NOT EXISTS trace_orphans ON trace(peer) WHERE device IS NULL;
 """
 
-ADDED = (("products", "encryption", "'plain'"), ("devices", "psk", "''"))
-"""Columns that a file of an earlier version lacks, with what stands for them there."""
-
-
-@dataclass(frozen=True)
-class Product:
-    id: int
-    name: str
-    protocol: str
-    endpoint_format: str
-    power_mode: str
-    auto_observe: bool
-    transparent: bool
-    created: float
-    encryption: str = "plain"
-
-
-@dataclass(frozen=True)
-class Device:
-    """`endpoint` is the one `ep` the platform accepts from it; `online` is true while a registration lives; `psk` is
-    the key in hex, "" where the product is plain."""
-
-    id: str
-    product: int
-    name: str
-    imei: str
-    imsi: str
-    endpoint: str
-    life_cycle: str
-    created: float
-    activated: float | None
-    online: bool
-    psk: str = ""
-
-
-@dataclass(frozen=True)
-class Registration:
-    """`updated` is the last Register or Update; `ended` and `reason` are None while it lives."""
-
-    id: int
-    device: str
-    t: float
-    peer: str
-    lifetime: int
-    binding: str
-    objects: str
-    updated: float
-    ended: float | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Uplink:
-    """`kind` is CON, NON, or ACK for a body in the answer to the Observe; `acked_at` when our empty ACK went out."""
-
-    id: int
-    device: str
-    t: float
-    payload: bytes
-    mid: int
-    token: bytes
-    kind: str
-    acked_at: float | None
-
-    @property
-    def acknowledged(self) -> bool:
-        return self.acked_at is not None
-
-
-@dataclass(frozen=True)
-class Command:
-    """`result` is the device's code ("2.04"), or the reason of a failure; "" while there is none."""
-
-    id: int
-    device: str
-    content: bytes
-    data_type: str
-    ttl: int
-    created: float
-    sent_at: float | None
-    finished: float | None
-    status: str
-    result: str
-
-    @property
-    def expires(self) -> float:
-        return self.created + self.ttl
-
-
-@dataclass(frozen=True)
-class Request:
-    """A device management request of a user. `query` is as in a URI; `result` the device's code, or the reason of a
-    failure; the formats are content formats."""
-
-    id: int
-    device: str
-    kind: str
-    path: str
-    payload: bytes
-    format: int | None
-    query: str
-    accept: int | None
-    ttl: int
-    created: float
-    finished: float | None
-    status: str
-    result: str
-    answer_format: int | None
-    answer: bytes
-
-    @property
-    def expires(self) -> float:
-        return self.created + self.ttl
-
-
-@dataclass(frozen=True)
-class Notification:
-    """A notification of another path than /19/0/0, or the body of the answer to its Observe."""
-
-    id: int
-    device: str
-    t: float
-    path: str
-    format: int | None
-    payload: bytes
-
-
-@dataclass(frozen=True)
-class TraceRow:
-    """One datagram as it was on the wire: `direction` up (from `peer`) or down (to it); None device: a stranger."""
-
-    id: int
-    t: float
-    direction: str
-    peer: str
-    raw: bytes
-    device: str | None
+ADDED = (
+    ("products", "encryption TEXT NOT NULL DEFAULT 'plain'"),
+    ("products", "payload_format TEXT NOT NULL DEFAULT 'json'"),
+    ("products", "services TEXT NOT NULL DEFAULT '[]'"),
+    ("devices", "psk TEXT NOT NULL DEFAULT ''"),
+    ("devices", "number TEXT NOT NULL DEFAULT ''"),
+    ("devices", "token TEXT NOT NULL DEFAULT ''"),
+    ("uplinks", "topic TEXT NOT NULL DEFAULT ''"),
+    ("uplinks", "service INTEGER NOT NULL DEFAULT 0"),
+    ("trace", "note TEXT NOT NULL DEFAULT ''"),
+    ("commands", "service INTEGER NOT NULL DEFAULT 0"),
+    ("commands", "answer BLOB NOT NULL DEFAULT x''"),
+)
+"""Columns that the first version did not have, with what stands for them in its files."""
 
 
 Row = TypeVar("Row", Product, Device, Registration, Uplink, Command, Request, Notification, TraceRow)
@@ -220,9 +98,9 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
-        for table, column, default in ADDED:
-            if column not in [row[1] for row in self._db.execute(f"PRAGMA table_info({table})")]:
-                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT {default}")
+        for table, column in ADDED:
+            if column.split()[0] not in [row[1] for row in self._db.execute(f"PRAGMA table_info({table})")]:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
     def close(self) -> None:
         self._db.close()
@@ -281,6 +159,11 @@ class Store:
         self._db.execute("UPDATE devices SET life_cycle = ?, activated = CASE WHEN ? = ? THEN ? ELSE activated END "
                          "WHERE id = ?", (state, state, ACTIVATED, t, device))
 
+    def renew_device(self, device: str, token: str, t: float) -> None:
+        """As if it were deleted and added again under the same id: another token, and not activated yet."""
+        self._db.execute("UPDATE devices SET token = ?, created = ?, activated = NULL, life_cycle = ? WHERE id = ?",
+                         (token, t, REGISTERED, device))
+
     # registrations
 
     def open_registration(self, device: str, t: float, peer: str, lifetime: int, binding: str, objects: str) -> int:
@@ -299,8 +182,10 @@ class Store:
 
     # uplinks
 
-    def add_uplink(self, device: str, t: float, payload: bytes, mid: int, token: bytes, kind: str) -> int:
-        return self._insert("uplinks", device=device, t=t, payload=payload, mid=mid, token=token, kind=kind)
+    def add_uplink(self, device: str, t: float, payload: bytes, mid: int, token: bytes, kind: str, topic: str = "",
+                   service: int = 0) -> int:
+        return self._insert("uplinks", device=device, t=t, payload=payload, mid=mid, token=token, kind=kind,
+                            topic=topic, service=service)
 
     def acknowledge(self, uplink: int, t: float) -> None:
         self._db.execute("UPDATE uplinks SET acked_at = ? WHERE id = ?", (t, uplink))
@@ -310,9 +195,9 @@ class Store:
 
     # commands
 
-    def add_command(self, device: str, content: bytes, data_type: str, ttl: int, t: float) -> int:
+    def add_command(self, device: str, content: bytes, data_type: str, ttl: int, t: float, service: int = 0) -> int:
         return self._insert("commands", device=device, content=content, data_type=data_type, ttl=ttl, created=t,
-                            status=SAVED, result="")
+                            status=SAVED, result="", service=service)
 
     def command(self, number: int) -> Command | None:
         return next(iter(self._select(Command, "id = ?", number)), None)
@@ -327,6 +212,9 @@ class Store:
         stamp = {SAVED: "", SENT: ", sent_at = :t"}.get(status, ", finished = :t")
         self._db.execute(f"UPDATE commands SET status = :status, result = :result{stamp} WHERE id = :number",
                          {"status": status, "result": result, "t": t, "number": number})
+
+    def answer_command(self, number: int, answer: bytes) -> None:
+        self._db.execute("UPDATE commands SET answer = ? WHERE id = ?", (answer, number))
 
     # requests and notifications
 
@@ -361,6 +249,9 @@ class Store:
 
     def add_trace(self, t: float, direction: str, peer: str, raw: bytes, device: str | None) -> int:
         return self._insert("trace", t=t, direction=direction, peer=peer, raw=raw, device=device)
+
+    def note(self, row: int, text: str) -> None:
+        self._db.execute("UPDATE trace SET note = ? WHERE id = ?", (text, row))
 
     def adopt(self, row: int, peer: str, device: str) -> None:
         """Trace row `row`, and what this peer sent and got before anyone knew it, belong to `device`."""

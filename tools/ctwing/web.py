@@ -207,7 +207,8 @@ def uplink_shown(uplink: Uplink) -> dict[str, Any]:
 def command_shown(command: Command) -> dict[str, Any]:
     values = asdict(command)
     del values["content"]
-    return {**values, "expires": command.expires, **bytes_shown(command.content)}
+    return {**values, "expires": command.expires, "task": command.task, **bytes_shown(command.content),
+            "answer": bytes_shown(command.answer) if command.answer else None}
 
 
 def request_shown(asked: Request) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from aiocoap import CON, Message
 from aiocoap.numbers.codes import Code
 
+from tools.deployment import AEP_ADDRESS, AEP_PORT
 from tools.faults import act
 from tools.faults.fault import Fault
 from tools.faults.moment import when
-from tools.scenario import AEP_ADDRESS, AEP_PORT, Plan, Run
+from tools.scenario import Plan, Run
 
 KEPT = "readings, in the outbox until acknowledged"
 REPEATED = KEPT + "; a message whose every acknowledgement was lost comes again under the same ids"

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from tools.ctwing import dtls_own
 from tools.ctwing.dtls_own_records import PSK_AES_128_CBC_SHA256
+from tools.deployment import AEP_ADDRESS, AEP_PORT, DTLS_PORT
 from tools.faults.datagrams import REPEATED
 from tools.faults.fault import Fault
 from tools.faults.moment import when
 from tools.faults.platform import ALL_KEPT, NOT_PROVISIONED, ONCE, WAITS, Act, both, off, on, rebind
-from tools.scenario import AEP_ADDRESS, AEP_PORT, DTLS_PORT, Plan, Run
+from tools.scenario import Plan, Run
 
 NO_DTLS, BAD_KEY, NO_SUITE = 31, 32, 33
 """Codes of lib/aep/dtls_faults.py."""

@@ -23,6 +23,12 @@ QUEUED = 64
 queue of unknown length. What comes beyond is lost (inferred: as MicroPython's own scheduler does)."""
 
 
+BUSY_CALLS, BUSY_S = 200, 0.01
+"""After so many calls at one instant so many seconds pass (a call is some 50 µs on the module: estimate). Computing
+takes no time here, so a thread that calls and never waits would stop the world. The application makes some 50 calls at
+one instant."""
+
+
 class PowerOff(BaseException):
     """The application stops here for ever. `how`: psm, down, restart, cut, watchdog, exit (it ended by itself)."""
 
@@ -82,6 +88,38 @@ class Thing:
         self.board = board
 
 
+class Changed:
+    """Wakes everyone who waits, as often as something changed. Each waiter is woken for itself: no thread can miss a
+    change because another one has taken note of it."""
+
+    def __init__(self, loop: WorldLoop) -> None:
+        self._loop = loop
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def set(self) -> None:
+        """Something that a waiting application depends on has changed."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self, seconds: float | None) -> None:
+        """Until the next `set`, or for `seconds`; what was set before does not count."""
+        waiter = self._loop.create_future()
+        timer = None if seconds is None else self._loop.call_later(seconds, _wake, waiter)
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
+            if timer is not None:
+                timer.cancel()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 @dataclass(frozen=True)
 class Handle:
     """An object of the firmware as an argument of a call: `ussl.wrap_socket(socket)`."""
@@ -121,7 +159,7 @@ class Board:
         self.firmware: dict[str, Any] = {}  # of Firmware, by module name
         self.things: dict[int, Thing] = {}
         self._only: dict[type[Thing], int] = {}  # handles of static classes and singletons
-        self.changed = asyncio.Event()  # set whenever something a waiting application depends on has changed
+        self.changed = Changed(loop)  # set whenever something a waiting application depends on has changed
         self.callbacks: list[tuple[int, Any]] = []  # (callback id, its one argument), waiting for the application
         self.deliver: Callable[[int, Any], Any] | None = None  # the engine's: runs one callback to its end
         self.delivered = 0  # callbacks run so far
@@ -131,9 +169,10 @@ class Board:
         self.radio: Any = None  # tools/module/modem/radio.py; fitted like the next two by modem.fit
         self.meter: Any = None  # tools/module/modem/meter.py
         self.sim: Any = None  # tools/module/modem/sim.py
-        self.doomed: PowerOff | None = None  # set by `doom`
+        self.doomed: BaseException | None = None  # set by `doom` and `fail`
         self._timers: weakref.WeakSet[asyncio.TimerHandle] = weakref.WeakSet()
         self.calls = 0
+        self._instant = (0, 0)  # (microsecond, number of calls made at it)
         self.heap_peak = 0
 
     # -- the application's calls ---------------------------------------------------------------------------------
@@ -198,6 +237,13 @@ class Board:
         """Milliseconds since this power-on."""
         return (self.loop.now_us - self.booted_us) // 1000
 
+    async def take_time(self) -> None:
+        """Lets time pass, and other threads work, under an application that calls without an end."""
+        now, made = self._instant
+        self._instant = (self.loop.now_us, made + 1 if now == self.loop.now_us else 1)
+        if self._instant[1] > BUSY_CALLS:
+            await self.wait(BUSY_S)
+
     def call_back(self, callback: int | None, argument: Any) -> None:
         """Queues a callback of the application; it runs while the application waits."""
         if callback is None:
@@ -208,7 +254,7 @@ class Board:
         self.callbacks.append((callback, argument))
         self.changed.set()
 
-    def later(self, seconds: float, action: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+    def later(self, seconds: float, action: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         """Runs `action` after `seconds`, unless the power goes before."""
         handle = self.loop.call_later(max(0.0, seconds), action, *args)
         self._timers.add(handle)
@@ -216,25 +262,26 @@ class Board:
 
     def doom(self, how: str, detail: str = "") -> None:
         """The power goes as soon as the application waits (a watchdog that was not fed, `Forcehib`)."""
-        self.doomed = self.doomed or PowerOff(how, detail)
+        self.fail(PowerOff(how, detail))
+
+    def fail(self, end: BaseException) -> None:
+        """What ends this power-on: every thread of the application gets it where it waits."""
+        self.doomed = self.doomed or end
         self.changed.set()
 
     async def wait(self, seconds: float | None, until: Callable[[], Any] = lambda: False) -> bool:
-        """Parks the application for `seconds` (None: for ever) or until `until()`; True if that came to hold.
+        """Parks a thread of the application for `seconds` (None: for ever) or until `until()`; True if that came to
+        hold.
 
-        Callbacks are delivered meanwhile. Raises PowerOff('psm') when the module powers down in PSM.
+        Callbacks are delivered meanwhile, each by one thread. Raises PowerOff('psm') when the module powers down in
+        PSM.
         """
         end = None if seconds is None else self.loop.time() + seconds
         while True:
             if self.doomed is not None:
                 raise self.doomed
             while self.callbacks and not self._delivering:  # one at a time: they come from one queue (§1.5)
-                callback, argument = self.callbacks.pop(0)
-                assert self.deliver is not None
-                self._delivering = True
-                await self.deliver(callback, argument)
-                self._delivering = False
-                self.delivered += 1
+                await self._deliver(*self.callbacks.pop(0))
             if until():
                 return True
             now = self.loop.time()
@@ -244,11 +291,19 @@ class Board:
             if cut is not None and cut - now < 1e-6:
                 raise PowerOff("psm")
             limits = [t - now for t in (end, cut) if t is not None]
-            self.changed.clear()
-            try:
-                await asyncio.wait_for(self.changed.wait(), min(limits) if limits else None)
-            except asyncio.TimeoutError:
-                continue
+            await self.changed.wait(min(limits) if limits else None)
+
+    async def _deliver(self, callback: int, argument: Any) -> None:
+        """Runs one callback. A thread may be stopped in it: the next is delivered by another one."""
+        assert self.deliver is not None
+        self._delivering = True
+        try:
+            await self.deliver(callback, argument)
+        finally:
+            self._delivering = False
+            if self.callbacks:
+                self.changed.set()
+        self.delivered += 1
 
     def power_off(self) -> None:
         """Everything that dies with the power: timers, sockets, the radio's activity."""

@@ -1,8 +1,8 @@
 """The application in CPython, in this process: fast, and a debugger can step through it.
 
-Each power-on gets a greenlet with its own modules, builtins and /usr. A call of the firmware switches to the host,
-which answers from the board. When the power goes the greenlet is unwound with the flash frozen and every call refused,
-so that no `finally:` or `with` of the application has an effect after its time.
+Each power-on gets a greenlet with its own modules, builtins and /usr, and one more for each thread. A call of the
+firmware switches to the host, which answers from the board. When the power goes the greenlets are unwound with the
+flash frozen and every call refused, so that no `finally:` or `with` of the application has an effect after its time.
 """
 
 import builtins
@@ -15,7 +15,7 @@ from typing import Any
 import greenlet
 
 from tools.module.board import Handle
-from tools.module.engine import FROZEN, FROZEN_MODULES, USYS, Engine
+from tools.module.engine import FROZEN, FROZEN_MODULES, MAIN, USYS, Engine
 from tools.module.flash import CutContext
 from tools.module.natives import natives
 from tools.module.usr import Usr
@@ -93,6 +93,8 @@ class Application:
     def __init__(self, surface: dict[str, Any], lacks: frozenset[str] = frozenset()) -> None:
         self.host = greenlet.getcurrent()
         self.dead = False
+        self.running = MAIN  # the thread that computes
+        self.begun: dict[int, tuple[Any, tuple, dict[str, Any]]] = {}  # functions of threads that have yet to run
         self.callbacks: list[Any] = [None]
         self.modules: dict[str, Any] = {}
         self.path: list[str] = [""]
@@ -150,9 +152,8 @@ class Application:
             **USYS, path=self.path, modules=self.modules, exit=self.exit, print_exception=self.print_exception,
             stdout=self.stdout, stderr=self.stderr,
         )
-        lock = self._frozen("lock")
-        lock.__dict__["park"] = functools.partial(self.call, "!park")
-        self.modules["_thread"] = SimpleNamespace(allocate_lock=lock.Lock, get_ident=lambda: 1)
+        thread = self.modules["_thread"] = self._frozen("thread")
+        thread.__dict__.update(_call=self.call, _begin=self._begin, get_ident=lambda: self.running)
         for name in FROZEN_MODULES:
             if name not in self.lacks:
                 self.modules[name] = self._frozen(name)
@@ -242,6 +243,22 @@ class Application:
         scope.update({"__file__": path, "__builtins__": self.builtins})
         exec(compiled(source, path), scope)
 
+    # -- threads -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, ident: int, function: Any, args: tuple, named: dict[str, Any]) -> None:
+        self.begun[ident] = (function, args, named)
+
+    def thread(self, ident: int) -> None:
+        """A thread's body; what it raises ends only itself (quecpython.md §1.5)."""
+        function, args, named = self.begun.pop(ident)
+        try:
+            function(*args, **named)
+        except SystemExit:
+            pass
+        except Exception as error:  # noqa: BLE001 - as the firmware does
+            self.print("Unhandled exception in thread started by <function>")
+            self.print_exception(error)
+
     # -- main.py -----------------------------------------------------------------------------------------------------
 
     def main(self) -> None:
@@ -281,25 +298,28 @@ class CPythonEngine(Engine):
                 usr = Usr(fs, context, lambda: app.call("!cut"))
                 usr.surplus = self.flash.surplus
                 app.install(usr)
-                await self._drive(greenlet.greenlet(app.main))
+                await self._drive(app.main)
             finally:
                 context.frozen = app.dead = True
+                await self.end_threads()
                 for running in reversed(self._running):
                     running.throw(greenlet.GreenletExit)
 
-    async def _deliver(self, callback: int, argument: Any) -> None:
-        await self._drive(greenlet.greenlet(self._app.call_back), callback, argument)
+    async def run_thread(self, ident: int) -> None:
+        await self._drive(self._app.thread, ident)
 
-    async def _drive(self, running: greenlet.greenlet, *args: Any) -> None:
-        """Runs a greenlet to its end, serving its calls."""
-        app = self._app
+    async def _deliver(self, callback: int, argument: Any) -> None:
+        await self._drive(self._app.call_back, callback, argument)
+
+    async def _drive(self, function: Callable[..., Any], *args: Any) -> None:
+        """Runs a function of the application in the present thread to its end, serving its calls. The greenlet of a
+        thread that was stopped stays: nothing of it is unwound before the power goes."""
+        app, running = self._app, greenlet.greenlet(function)
         self._running.append(running)
-        app.host = greenlet.getcurrent()
+        app.running = self.go_on()
         request = running.switch(*args)
         while not running.dead:
             kind, result = await self.answer(*request)
-            app.host = greenlet.getcurrent()
+            app.running = self.go_on()
             request = running.switch(result) if kind == "return" else running.throw(ERRORS[kind](result))
         self._running.remove(running)
-
-

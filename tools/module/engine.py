@@ -1,9 +1,14 @@
 """What both engines share: the calls that are the engine's own, and what happens when the application ends.
 
 An engine runs `/usr/main.py` on a `Board`. Calls of QuecPython's modules go to the board. Names that begin with "!" are
-the engine's own: text for the console, an uncaught exception, a power cut, waiting for callbacks, the idle REPL.
+the engine's own: text for the console, an uncaught exception, a power cut, threads and their locks, the idle REPL.
+
+Threads wait for the firmware side by side but never compute at the same time: the host answers one of them, which then
+runs to its next call before the host does anything else. So a run of a seed is the same in both engines.
 """
 
+import asyncio
+import contextvars
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,18 @@ FROZEN = Path(__file__).parent / "vm" / "frozen"
 
 FROZEN_MODULES = ("log", "hashlib")
 """Frozen modules that the application can import; the other files there are the engines' own."""
+
+MAIN = 1
+"""The thread of main.py, by its id."""
+
+present: contextvars.ContextVar[int] = contextvars.ContextVar("thread", default=MAIN)
+"""The thread whose call is being served."""
+
+THREADS = 16
+"""Threads at once, the main one among them (quecpython.md §1.5; whether it counts: inferred)."""
+
+ENOMEM = 12
+"""What refuses one more thread (the documentation says "exception" only: inferred)."""
 
 ERRNO = {
     "EPERM": 1, "ENOENT": 2, "EIO": 5, "EAGAIN": 11, "ENOMEM": 12, "EEXIST": 17, "ENODEV": 19, "EINVAL": 22,
@@ -43,6 +60,9 @@ class Engine:
     def __init__(self, board: Board, flash: Flash, *, cut_at_program: int | None = None) -> None:
         self.board, self.flash, self.cut_at_program = board, flash, cut_at_program
         self._lines = {"stdout": "", "stderr": ""}
+        self._threads: dict[int, asyncio.Task[None]] = {}  # those that live, without the main one
+        self._started = MAIN  # the last id given
+        self._released = 0  # locks given back for which a thread waited
 
     def surface(self) -> dict[str, Any]:
         """The firmware's surface with what needs no behaviour: uerrno, and `uos` for its file functions."""
@@ -58,8 +78,13 @@ class Engine:
         """Boots /usr/main.py."""
         raise NotImplementedError
 
+    async def run_thread(self, ident: int) -> None:
+        """Runs a thread of the application to its end."""
+        raise NotImplementedError
+
     async def serve(self, name: str, args: list[Any], named: dict[str, Any]) -> Any:
         """One call of the application."""
+        await self.board.take_time()
         if not name.startswith("!"):
             return await self.board.call(name, args, named)
         return await getattr(self, "do_" + name[1:])(*args)
@@ -95,10 +120,63 @@ class Engine:
         """The power went in the middle of a flash program."""
         raise PowerOff("cut", f"at flash program {self.cut_at_program}")
 
+    # -- threads (quecpython.md §1.5) --------------------------------------------------------------------------------
+
+    async def do_start(self) -> int:
+        """The id of a new thread; it runs as soon as the others wait."""
+        if len(self._threads) >= THREADS - 1:
+            raise OSError(ENOMEM)
+        self._started += 1
+        self._threads[self._started] = asyncio.ensure_future(self._live(self._started))
+        return self._started
+
+    async def _live(self, ident: int) -> None:
+        """A thread's whole life. What ends the power-on in it reaches main.py's thread, and so `run`."""
+        present.set(ident)
+        try:
+            await self.run_thread(ident)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as end:  # noqa: BLE001 - PowerOff, or a defect of the simulation
+            self.board.fail(end)
+        finally:
+            self._threads.pop(ident, None)
+
+    async def do_stop(self, ident: int) -> None:
+        """Ends a thread where it is: nothing is unwound, its locks stay locked."""
+        if ident not in self._threads:
+            raise ValueError("no thread " + str(ident))
+        thread = self._threads.pop(ident)
+        thread.cancel()
+        if thread is asyncio.current_task():
+            await asyncio.Event().wait()
+
+    async def do_running(self, ident: int) -> bool:
+        return ident in self._threads or ident == MAIN
+
+    def go_on(self) -> int:
+        """The present thread, which is about to compute again; it does not if it was stopped meanwhile."""
+        thread = present.get()
+        if thread != MAIN and thread not in self._threads:
+            raise asyncio.CancelledError
+        return thread
+
+    async def end_threads(self) -> None:
+        """The power is off."""
+        threads = list(self._threads.values())
+        for thread in threads:
+            thread.cancel()
+        await asyncio.gather(*threads, return_exceptions=True)
+
     async def do_park(self) -> None:
-        """Waits until a callback has run (a thread waits for a lock that only a callback can release)."""
-        seen = self.board.delivered
-        await self.board.wait(None, lambda: self.board.delivered != seen)
+        """Waits until a lock has been given back, by a thread or by a callback."""
+        seen = self._released
+        await self.board.wait(None, lambda: self._released != seen)
+
+    async def do_released(self) -> None:
+        """A lock for which a thread waits has been given back."""
+        self._released += 1
+        self.board.changed.set()
 
     async def do_idle(self) -> None:
         """main.py is over: the REPL waits for somebody, callbacks still run (quecpython.md §2.1). If nothing can happen

@@ -3,7 +3,9 @@
 MicroPython's compiler folds `const()` inside a file; a constant of another file is looked up when it runs, and keeps a
 name and a place in a module's dictionary. In a tree of fifty files that is some kilobytes of heap. So before lib/ is
 compiled each use of another file's integer constant becomes its number, and the constant a private one, which leaves
-no trace in bytecode. Line numbers stay; whatever is not plainly such a use stays as it is written.
+no trace in bytecode. And each file's own private functions and tables share a few short names with those of every
+other file: a name is kept once for the whole tree. Line numbers stay; whatever is not plainly such a use stays as it is
+written.
 """
 
 import ast
@@ -20,6 +22,7 @@ class _File:
     modules: dict[str, str] = field(default_factory=dict)  # alias -> module
     borrowed: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> (module, constant)
     bound: set[str] = field(default_factory=set)  # names that something else is bound to as well
+    short: dict[str, str] = field(default_factory=dict)  # private names of the file -> what they are called instead
 
 
 def inlined(sources: dict[str, bytes]) -> dict[str, bytes]:
@@ -52,7 +55,37 @@ def _read(source: str) -> _File:
         elif isinstance(inner, ast.Global):
             stores += inner.names * 2
     file.bound = {name for name in stores if stores.count(name) > (name in file.constants)}
+    file.short = _shortened(file.tree)
     return file
+
+
+def _shortened(tree: ast.Module) -> dict[str, str]:
+    """Private functions, classes and tables of one file, in their order, and a name for each."""
+    names: list[str] = []
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _constant(node.value) is None:
+            names.append(node.targets[0].id)
+    taken: set[str] = set()  # as something else too: a local, an argument, an attribute, a keyword
+    for node in tree.body:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load) and inner not in _targets(node):
+                taken.add(inner.id)
+            elif isinstance(inner, (ast.arg, ast.keyword)) and inner.arg:
+                taken.add(inner.arg)
+            elif isinstance(inner, ast.Attribute):
+                taken.add(inner.attr)
+            elif isinstance(inner, (ast.FunctionDef, ast.ClassDef)) and inner is not node:
+                taken.add(inner.name)
+            elif isinstance(inner, ast.alias):
+                taken.add(inner.asname or inner.name)
+    private = [name for name in dict.fromkeys(names) if name[0] == "_" and name[:2] != "__" and name not in taken]
+    return {name: f"_{number}" for number, name in enumerate(private)}
+
+
+def _targets(node: ast.stmt) -> list[ast.expr]:
+    return node.targets if isinstance(node, ast.Assign) else []
 
 
 def _constant(node: ast.expr) -> int | None:
@@ -111,12 +144,36 @@ def _written(module: str, files: dict[str, _File]) -> str:
                 edits.append((node, _number(_value(file.borrowed[node.id], files))))
             elif node.id in file.modules:
                 aliases_left.add(node.id)
+            elif node.id in file.short:
+                edits.append((node, file.short[node.id]))
+    edits += _definitions(file)
+    edits += _imports_left(file, files, aliases_left)
+    return _applied(file.source, edits)
+
+
+def _imports_left(file: _File, files: dict[str, _File], aliases_left: set[str]) -> list[tuple[ast.AST, str]]:
+    edits: list[tuple[ast.AST, str]] = []
     for node in ast.walk(file.tree):
         if isinstance(node, ast.ImportFrom):
             left = [alias for alias in node.names if _stays(alias, file, files, aliases_left)]
             if len(left) < len(node.names):
                 edits.append((node, _import(node, left)))
-    return _applied(file.source, edits)
+    return edits
+
+
+def _definitions(file: _File) -> list[tuple[ast.AST, str]]:
+    return [(_Name(node), file.short[node.name]) for node in file.tree.body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in file.short]
+
+
+class _Name(ast.AST):
+    """Where the name of a definition stands."""
+
+    def __init__(self, node: ast.FunctionDef | ast.ClassDef) -> None:
+        super().__init__()
+        self.lineno = self.end_lineno = node.lineno
+        self.col_offset = node.col_offset + len("def " if isinstance(node, ast.FunctionDef) else "class ")
+        self.end_col_offset = self.col_offset + len(node.name.encode())
 
 
 def _value(borrowed: tuple[str, str], files: dict[str, _File]) -> int | None:

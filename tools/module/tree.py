@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 from tools.module.flash import Flash
 from tools.module.inline import inlined
@@ -27,11 +28,39 @@ ROOMY = 512
 """Blocks that the sources fit on, whatever the family."""
 
 
-DTLS = ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py")
-"""What a device without a key does without where its flash is small: 13 blocks."""
+PARTS = {
+    "lwm2m": ("aep/lwm2m.py", "aep/registration.py", "aep/observers.py", "aep/seldom.py", "m2m/", "coap/",
+              "device/manage.py"),
+    "learned": ("aep/shortcuts.py",),
+    "dtls": ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py"),
+    "modem": ("aep/lwm2m_modem.py", "aep/modem_"),
+    "mqtt": ("mqtt/", "aep/mqtt.py"),
+    "native": ("aep/native_mqtt.py",),
+    "tcp": ("aep/tcp.py", "aep/frames.py"),
+    "connection": ("aep/connected.py", "aep/stream_faults.py", "link/streams.py"),
+    "thing": ("aep/thing.py", "device/things.py", "services.py"),
+}
+"""What not every deployment needs, as beginnings of paths inside lib/."""
 
-THINGS = ("aep/thing.py", "device/things.py", "services.py")
-"""And one whose product is transparent: 4 blocks."""
+
+def needed(config: dict[str, Any]) -> set[str]:
+    """Those of PARTS that a device with these settings needs."""
+    protocol = config.get("protocol", "lwm2m")
+    out = {"thing"} if config.get("payload", "transparent") != "transparent" else set()
+    if protocol == "lwm2m":
+        engine = config.get("lwm2m.engine", "python")
+        out |= {"learned"} | {"python": {"lwm2m"}, "modem": {"modem"}}.get(engine, {"lwm2m", "modem"})
+        return out | {"dtls"} if config.get("security") == "psk" and engine != "modem" else out
+    if protocol == "tcp":
+        return out | {"connection", "tcp"}
+    engine = config.get("mqtt.engine", "auto")
+    return out | {"connection", "mqtt"} | ({"native"} if engine != "python" else set())
+
+
+def spared(config: dict[str, Any]) -> tuple[str, ...]:
+    """What is left out of the tree for a device with these settings."""
+    keep = needed(config)
+    return tuple(path for part, paths in PARTS.items() if part not in keep for path in paths)
 
 
 class CompileError(Exception):
@@ -60,13 +89,14 @@ def build(
 
 
 @functools.lru_cache(maxsize=64)
-def surplus(tree: Path, app: str | None) -> int:
-    """Blocks of flash that the sources of lib/ take more than their bytecode; `app` replaces app.py."""
+def surplus(tree: Path, app: str | None, without: tuple[str, ...] = ()) -> int:
+    """Blocks of flash that the sources of lib/ take more than their bytecode; `app` replaces app.py, `without` is left
+    out."""
     replace = {"app.py": app.encode()} if app else {}
     free = []
     for engine in ("vm", "cpython"):
         flash = Flash(blocks=ROOMY)
-        flash.install(build(tree, engine=engine, replace=replace))
+        flash.install(build(tree, engine=engine, replace=replace, without=without))
         free.append(flash.statvfs()["free"])
     return free[0] - free[1]
 

@@ -146,8 +146,10 @@ class End:
         if self.state == CLOSED:
             return
         error = ECONNREFUSED if self.state == SYN_SENT else ECONNRESET
+        over = self.state in (CLOSING, LAST_ACK, TIME_WAIT)  # both have said that they are done
         self.vanish()
-        self.listener.closed(error)
+        if not over:
+            self.listener.closed(error)
 
     def _answered(self, segment: Segment) -> None:
         if segment.flags & SYN and segment.flags & ACK and segment.ack == self.next:

@@ -8,9 +8,11 @@ import ipaddress
 import random
 import re
 from collections.abc import Callable
+from importlib import import_module
 
 from tools.module.board import Board, Firmware
 from tools.module.modem import timers
+from tools.module.modem.urc import Urcs
 
 OK, ERROR, CME_ERROR, CMS_ERROR, INVALID, TIMEOUT, SYSTEM = range(7)
 LONGEST_TIMEOUT_S = 600
@@ -63,10 +65,12 @@ class Atcmd(Firmware):
         super().__init__(board)
         self._rng = random.Random(board.rng.getrandbits(64))
         self._cereg = 0
-        self._cscon = 0
+        self.urcs = Urcs(board)
         self._sleep = [0]  # QSCLK's values as set
-        self._psm_urc = 0
         self._urc_port = "usbat"  # estimate
+        self.groups = [import_module(f"tools.module.modem.{name}").group(board, self.urcs)
+                       for name in board.profile.at_groups]
+        self._more = {key: handler for group in self.groups for key, handler in group.commands().items()}
         self._scripted: dict[str, tuple[float, list[str], int]] = {}  # by a test: {command: (seconds, lines, result)}
 
     async def sendSync(self, cmd: str, resp: bytearray, include_str: str, timeout: int) -> int:
@@ -107,10 +111,14 @@ class Atcmd(Firmware):
             name, question, values = form.groups()
             if name is None:
                 return [], OK
-            handler = COMMANDS.get((name.upper(), "=" if values is not None else question or ""))
+            key = (name.upper(), "=" if values is not None else question or "")
+            given = fields(values) if values is not None else []
+            if key in self._more:
+                return self._more[key](given), OK
+            handler = COMMANDS.get(key)
             if handler is None:
                 raise Refused
-            return handler(self, fields(values) if values is not None else []), OK
+            return handler(self, given), OK
         except Refused as refused:
             if refused.number is None:
                 return ["ERROR"], ERROR
@@ -202,12 +210,12 @@ class Atcmd(Firmware):
 
     def _cscon_set(self, values: list[str]) -> list[str]:
         (value,) = _exactly(values, 1)
-        self._cscon = number(value, 0, 1)
+        self.urcs.cscon = number(value, 0, 1)
         return []
 
     def _cscon_read(self, _: list[str]) -> list[str]:
         """n,mode: 0 idle, 1 connected (TS 27.007 §10.1.30)."""
-        return [f"+CSCON: {self._cscon},{int(self.board.radio.rrc == 'connected')}"]
+        return [f"+CSCON: {self.urcs.cscon},{int(self.board.radio.rrc == 'connected')}"]
 
     # -- sleep ---------------------------------------------------------------------------------------------------
 
@@ -290,9 +298,11 @@ class Atcmd(Firmware):
             return [f'+QCFG: "urc/port","{self._urc_port}"']
         if key == "urc/psm":
             if rest:
-                self._psm_urc = number(_exactly(rest, 1)[0], 0, 1)
+                self.urcs.psm = number(_exactly(rest, 1)[0], 0, 1)
                 return []
-            return [f'+QCFG: "urc/psm",{self._psm_urc}']
+            return [f'+QCFG: "urc/psm",{self.urcs.psm}']
+        if ("+QCFG", key) in self._more:
+            return self._more["+QCFG", key](rest)
         if key == "emmtimer" and not rest:
             radio = self.board.radio
             tau_s = radio.granted.tau_s if radio.granted else radio.carrier.t3412_s

@@ -1,12 +1,19 @@
 """What distinguishes one module family from another. Plain data; the behaviour is in `tools/module/modem/`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tools.module.profiles.networks import CHINA_TELECOM, Carrier
 
 OPTIONAL = ("ucryptolib", "uhashlib", "hashlib", "uos.urandom")
 """What may be missing from any image: `ucryptolib` and native `uhashlib` are expected in each and proven in none, the
 frozen `hashlib` is EIGEN's (quecpython.md §1.3, §1.7), newer sources comment `uos.urandom` out (§1.6)."""
+
+
+CLIENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "none": ((), ()), "qlw": (("qlw",), ()), "ncdp": (("ncdp",), ()), "native": (("qlw",), ("lwm2m",)),
+}
+"""What an image may have of an LwM2M client: groups of AT commands, and firmware modules. "native" is QuecPython's own
+`lwm2m`, which a few customers' images have (quecpython.md §3.13)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,11 @@ class Profile:
     mcc_as_hex: bool = True
     """`getCellInfo` reads the MCC's hex digits as decimal: 0x460 -> 1120 (quecpython.md §3.1)."""
 
+    at_groups: tuple[str, ...] = ()
+    """Groups of AT commands beside those of every image, by the file that has them: "qlw" (the guide's LwM2M
+    commands), "ncdp" (the AEP group). Optional in each image, and default off in the one source (quecpython.md §3.13).
+    """
+
     lacks: frozenset[str] = frozenset()
     """Those of OPTIONAL that this image has not."""
 
@@ -63,6 +75,12 @@ class Profile:
     def __post_init__(self) -> None:
         if unknown := self.lacks - {*OPTIONAL}:
             raise ValueError(f"no image lacks {', '.join(sorted(unknown))}; may be missing: {', '.join(OPTIONAL)}")
+
+    def with_client(self, name: str) -> "Profile":
+        """Another image of the family, by its LwM2M client: one of CLIENTS."""
+        groups, more = CLIENTS[name]
+        modules = tuple(module for module in self.modules if module != "lwm2m") + more
+        return replace(self, at_groups=groups, modules=modules)
 
     @property
     def has_psm(self) -> bool:

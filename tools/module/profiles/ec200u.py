@@ -1,7 +1,7 @@
 """EC200U: Unisoc UIS8910, the customer's image "SANX" (quecpython.md §0, §3.13).
 
-Its firmware has a `lwm2m` module of its own, of which nothing is known to send what object 19 needs; it has no stand-in
-here. Its littlefs 1 on /usr is simulated as littlefs 2.
+Its firmware has a `lwm2m` module of its own: `with_client("native")` of this profile. Its
+littlefs 1 on /usr is simulated as littlefs 2.
 """
 
 from dataclasses import replace
@@ -33,6 +33,7 @@ EC200U = replace(
         "misc": frozenset({"Power.powerDownReason"}),  # quecpython.md §3.6
     },
     currents_ua=CURRENTS_UA,
+    at_groups=(),  # no source names one
     lacks=frozenset({"hashlib"}),  # frozen in EIGEN images only (quecpython.md §1.3)
     usr_blocks=75,  # about 0.3 MB for users (quecpython.md §1.4)
     rtc_alarm_wakes=True,  # documented for EC600U and EC200U (quecpython.md §4.2)

@@ -35,6 +35,7 @@ EC800E = Profile(
         "pm": frozenset({"get_psm_netinfo", "sclkEx_set"}),
     },
     currents_ua=CURRENTS_UA,
+    at_groups=("qlw",),  # the guide's transcripts are its (§4.1.3.1); whether QuecPython's image has them is unknown
     usr_blocks=256,  # estimate: EC800E's /usr size is unknown; 256 x 4096 B is the doc's statvfs sample (§1.4)
     boot_ms=1500,  # estimate
 )

@@ -30,6 +30,7 @@ EC800M = replace(
     firmware_version="EC800MCNGAR06A01M08_OCPU_QPY",  # estimate: the package is QPY_OCPU_EC800M_CNGA_FW (§0)
     absent={**EC800E.absent, "pm": NO_PSM},
     currents_ua=CURRENTS_UA,
+    at_groups=(),  # no source names one
     lacks=frozenset({"hashlib"}),  # frozen in EIGEN images only (quecpython.md §1.3)
     no_pdp_is_minus_one=True,  # an older image (quecpython.md §3.3)
     nitz_hours=True,

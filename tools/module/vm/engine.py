@@ -1,7 +1,8 @@
 """The host's end of the VM: starts it, answers its calls from the board, takes its power away.
 
 The VM is read synchronously: while it computes nothing else runs and no virtual time passes, exactly as in the CPython
-engine. That is what makes the traces of both the same.
+engine. That is what makes the traces of both the same. Its threads share the link: whichever was answered last reads
+the next answer, hands it to the thread it is for, and waits. So one of them computes, and the VM needs no GIL.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.module.board import Board, Handle, PowerOff
-from tools.module.engine import FROZEN, FROZEN_MODULES, USYS, Engine, HostError
+from tools.module.engine import FROZEN, FROZEN_MODULES, MAIN, USYS, Engine, HostError
 from tools.module.flash import BLOCK, Flash
 from tools.module.tree import bytecode
 from tools.module.usr import FUNCTIONS
@@ -136,7 +137,7 @@ class Vm:
         self._lines = ours.makefile("rb")
         self.heap_peak = 0
         self.programs = 0  # of the flash, up to the last call
-        self._send(boot)
+        self.tell(MAIN, "boot", boot)
 
     def _send(self, message: Any) -> None:
         text = json.dumps(message, ensure_ascii=False).encode()
@@ -144,9 +145,9 @@ class Vm:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._link.sendall(b"%06x" % len(text) + text)
 
-    def tell(self, kind: str, value: Any, extra: Any = None) -> None:
-        """Answers the VM, or hands it a callback; it computes from now on."""
-        self._send([kind, value, extra])
+    def tell(self, thread: int, kind: str, value: Any, extra: Any = None) -> None:
+        """Answers a thread of the VM, or hands it a callback; it computes from now on."""
+        self._send([thread, kind, value, extra])
 
     def next_call(self) -> tuple[str, list[Any], dict[str, Any]]:
         """What the VM says next. Raises PowerOff('exit') if it has ended by itself."""
@@ -225,14 +226,21 @@ class VmEngine(Engine):
             finally:
                 vm.kill()
                 self.board.heap_peak = vm.heap_peak
+                await self.end_threads()
+
+    async def run_thread(self, ident: int) -> None:
+        await self._hand("go", None)
 
     async def _deliver(self, callback: int, argument: Any) -> None:
+        await self._hand("call back", callback, pack(argument))
+
+    async def _hand(self, kind: str, value: Any, extra: Any = None) -> None:
         assert self._vm is not None
-        self._vm.tell("call back", callback, pack(argument))
+        self._vm.tell(self.go_on(), kind, value, extra)
         await self._attend(self._vm)
 
     async def _attend(self, vm: Vm) -> None:
-        """Serves calls until a callback is done; for main.py, until the power goes."""
+        """Serves the present thread's calls until it or its callback is done; for main.py, until the power goes."""
         while True:
             try:
                 name, args, named = vm.next_call()
@@ -247,8 +255,7 @@ class VmEngine(Engine):
             before = [bytes(buffer) for buffer in buffers]
             kind, result = await self.answer(name, values, named)
             changed = [[i, bytes(b).hex()] for i, b in enumerate(buffers) if b != before[i]]
-            vm.tell(kind, pack(result), changed)
-
+            vm.tell(self.go_on(), kind, pack(result), changed)
 
     async def _watchdog(self) -> None:
         """An application that never calls again is reset by the watchdog, if it has armed one."""
@@ -266,7 +273,7 @@ def _empty_heap(boot: str) -> int:
         vm = Vm(image, ROOMY, json.loads(boot))
         try:
             while vm.next_call()[0] != "!idle":
-                vm.tell("return", 0, [])
+                vm.tell(MAIN, "return", 0, [])
         finally:
             vm.kill()
     return vm.heap_peak

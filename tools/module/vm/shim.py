@@ -1,10 +1,12 @@
 """Runs first in the MicroPython VM: makes it look like the module from inside, then runs /usr/main.py.
 
 QuecPython's modules become thin proxies: one JSON line per call to the modem process (`engine.py`), read until its
-reply. `/usr` is the littlefs image, there is nothing beside it. argv: descriptors of the link and of the image. It is
-loaded as bytecode, beside the frozen modules': compiling it here would scatter it over the application's heap.
+reply. Threads are this VM's own, but only the one that was answered last computes: it alone reads the link. `/usr` is
+the littlefs image, there is nothing beside it. argv: descriptors of the link and of the image. It is loaded as
+bytecode, beside the frozen modules': compiling it here would scatter it over the application's heap.
 """
 
+import _thread
 import binascii
 import builtins
 import gc
@@ -20,17 +22,32 @@ GARBAGE = 16384  # bytes allocated since the last collection that make a call co
 live = [0]  # bytes in use after it
 programs = [0]  # of the flash, so far
 callbacks = [None]  # what the application passed as a callback; its index travels, 0 is none
+threads = {}  # [lock, message] of each thread: it waits for its lock, and then finds its message
+running = [1, None]  # the thread that computes, and what `threads` has of it; 1 is main.py's
+idle = []  # those whose function has ended
+jobs = {}  # (function, args, kwargs) of threads that have yet to run
 
 
 # -- the link -------------------------------------------------------------------------------------------------------
 
 
 def receive():
-    """One message. Its length comes first, in six hex digits: readline would cost a system call per byte."""
+    """The next message for this thread. Its length comes first, in six hex digits: readline would cost a system call
+    per byte. What is for another thread is handed to it; then that one computes and reads, until it has one for us."""
+    mine = running[1]
     head = link.read(6)
-    if not head:
+    message = json.loads(link.read(int(head, 16))) if head else [1, "off", 0, 0]
+    other = threads[message[0]]
+    if other is not mine:
+        other[1] = message
+        wait = mine[0].acquire
+        other[0].release()
+        wait()
+        message = mine[1]
+        running[0], running[1] = message[0], mine
+    if message[1] == "off":
         sys.exit(0)
-    return json.loads(link.read(int(head, 16)))
+    return message
 
 
 def pack(value, buffers):
@@ -84,7 +101,7 @@ def call(path, *args, **named):
     buffers = []
     say(path, [pack(value, buffers) for value in args], {k: pack(v, buffers) for k, v in named.items()})
     while True:
-        kind, value, extra = receive()
+        _, kind, value, extra = receive()
         if kind == "call back":
             try:
                 callbacks[value](unpack(extra))
@@ -99,6 +116,56 @@ def call(path, *args, **named):
             raise OSError(value)
         else:
             raise (ValueError if kind == "ValueError" else TypeError)(value)
+
+
+# -- threads --------------------------------------------------------------------------------------------------------
+
+
+def place():
+    """A thread's place in `threads`: its lock is held until somebody has a message for it."""
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    return [lock, None]
+
+
+def begin(ident, function, args, named):
+    """Has a function run in a thread of this VM, an idle one if there is any, once the host lets it go."""
+    jobs[ident] = (function, args, named)
+    if idle:
+        threads[ident] = idle.pop()
+        return
+    threads[ident] = place()
+    there = _thread.allocate_lock()
+    there.acquire()
+    real_start_new_thread(worker, (threads[ident], there))
+    there.acquire()
+
+
+def worker(mine, there):
+    """A thread of this VM: runs one thread of the application after the other. It never ends: while it did, another one
+    would already compute."""
+    wait = mine[0].acquire
+    there.release()
+    wait()
+    running[0], running[1] = mine[1][0], mine
+    there = wait = None
+    while True:
+        run(*jobs.pop(running[0]))
+        del threads[running[0]]
+        idle.append(mine)
+        say("!done", [], {})
+        receive()
+
+
+def run(function, args, named):
+    """A thread of the application; what it raises ends only itself (quecpython.md 1.5)."""
+    try:
+        function(*args, **named)
+    except SystemExit:
+        pass
+    except BaseException as error:  # noqa: BLE001 - as the firmware does
+        print_line("Unhandled exception in thread started by <function>")
+        print_exception(error)
 
 
 # -- the firmware's modules -----------------------------------------------------------------------------------------
@@ -308,11 +375,11 @@ def install(boot):
     modules["usys"] = Namespace(usys)
     modules.update({name: made for name, made in natives().items() if name not in boot["lacks"]})
     sys.modules.update(modules)
-    import lock
+    import thread
 
-    lock.park = lambda: call("!park")
-    sys.modules["_thread"] = Namespace({"allocate_lock": lock.Lock, "get_ident": lambda: 1})
-    del sys.modules["lock"]
+    thread._call, thread._begin, thread.get_ident = call, begin, lambda: running[0]
+    sys.modules["_thread"] = thread
+    del sys.modules["thread"]
     gc.collect()  # what is frozen lies in the module's ROM: here it must not scatter the application's heap
     for name in boot["frozen_modules"]:
         __import__(name)
@@ -327,9 +394,11 @@ def install(boot):
     builtins.__import__ = guarded_import
 
 
-boot = receive()
+threads[1] = running[1] = place()
+boot = receive()[2]
 measured = boot["measured"]
 real_import, real_print_exception = builtins.__import__, sys.print_exception
+real_start_new_thread = _thread.start_new_thread
 install(boot)
 del boot
 gc.collect()

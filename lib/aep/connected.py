@@ -1,0 +1,214 @@
+"""What sessions over a connection share, MQTT's and TCP's: how it is made, listened to and kept (ctwing.md §3, §4).
+
+A connection costs a handshake and, where it is kept, a sign of life; so with PSM there is one per wake, closed before
+the radio connection is released (guide §6.1), and where the device sleeps lightly one that is kept.
+"""
+
+from micropython import const
+
+from aep import session as s
+from aep.stream_faults import ConnectionLost
+from device import events, orders
+from link import sockets
+from link.fault import NoName
+from store.shape import shaped
+
+_APART = const(10000)  # ms between two connects: 30 a minute are a ban of two hours (ctwing.md §4.2)
+_FLOOD = const(256)  # messages between two of our openings; estimate
+SAVED = {"server": "", "addr": "", "honest": 0}  # type: dict
+
+_last = [-_APART]  # when the last connect was tried, clock milliseconds
+
+
+def endpoint(settings: dict, imei: str, imsi: str) -> str:
+    """Who we are to the platform."""
+    return settings["device.id"]
+
+
+def ends(saved: dict):
+    """When the platform forgets us: never, None."""
+
+
+class Connected:
+    """See aep/session.py; it is made as lwm2m.Session is. A protocol gives `_greet(until)`, which makes the connection
+    ours, `_sign(until)`, a sign of life, and `_take(data)`, which looks at what has come."""
+
+    closes = True  # before the radio connection is released
+    resumed = False
+    direct = False
+
+    def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist) -> None:
+        self._settings = settings
+        self.clock = clock
+        self.numbers = numbers
+        self._device = device
+        self._keep = keep
+        self.note = note
+        self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
+        saved = shaped(saved, SAVED)
+        if saved["server"] != self._server:
+            saved = SAVED
+        self._address = saved["addr"]
+        self._honest = saved["honest"]
+        self._stream = None
+        self._downlinks = []
+        self._count = 0
+        self._heard = self._sent = 0  # clock milliseconds
+        self.refresh = False  # the next opening is a sign of life
+
+    # -- the contract ----------------------------------------------------------------------------------------------
+
+    def open(self, until: int) -> None:
+        """Connects and greets, or shows that a kept connection lives.
+        Raises NoName, NoPath, or one of aep.session's and aep.stream_faults' errors."""
+        self._count = 0
+        self.resumed = self._stream is not None
+        if self._stream is not None:
+            if self.refresh or self.clock.now() - self._heard > s.NAT_IDLE:
+                self.refresh = False
+                self._ended(self._sign, until)
+            return
+        self.refresh = False
+        wait = _last[0] + _APART - self.clock.now()
+        if wait > 0:
+            self.clock.sleep(wait)
+        _last[0] = self.clock.now()
+        self._stream = self._connect(self._resolved())
+        self._heard = self.clock.now()
+        self._ended(self._greet, until)
+
+    def receive(self, until: int, asleep: bool = False):
+        """The next downlink's payload, or None at `until`. Raises ConnectionLost, BadFrame or Flooded."""
+        while not self._downlinks:
+            if not self._wait(until):
+                return None
+        return self._downlinks.pop(0)
+
+    def due(self, settings: dict) -> bool:
+        """Whether something beside reports is to be told."""
+        return orders.UPDATE in orders.pending
+
+    def settle(self, until: int, settings: dict) -> None:
+        """A sign of life, by order."""
+        orders.take(orders.UPDATE)
+        self._ended(self._sign, until)
+
+    def next_due(self) -> int:
+        return 0
+
+    def renewal(self, heard: int, settings: dict):
+        """When a kept connection needs a sign of life (clock ms), or None."""
+        every = self._silence(settings)
+        return None if not every else self._sent + 1000 * every
+
+    def deregister(self, until: int) -> None:
+        """Says good-bye."""
+        self.note(events.DEREGISTERED)
+        self.close()
+
+    def strangers(self) -> int:
+        return 0
+
+    def saved(self) -> dict:
+        """What the next power-on needs."""
+        return {"server": self._server, "addr": self._address, "honest": self._honest}
+
+    def close(self) -> None:
+        """Ends the connection."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._part(stream)
+            stream.close()
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _connect(self, address: str):
+        from link.streams import Stream
+
+        return Stream(address, self._settings["server.port"], self.clock)
+
+    def _part(self, stream) -> None:
+        """The last word on a connection that is about to be closed."""
+
+    def _resolved(self) -> str:
+        """The platform's address. Raises NoName."""
+        host, port = self._settings["server.host"], self._settings["server.port"]
+        try:
+            address = sockets.resolve(host, port, self._device.address)
+        except NoName:
+            if not self._address or (":" in self._address) != (":" in self._device.address):
+                raise
+            self.note(events.NAME_KEPT)
+            return self._address
+        self._address = address
+        return address
+
+    def _ended(self, step, until: int) -> None:
+        """Does `step(until)`; a connection on which it fails is closed, so that the next opening makes another."""
+        good = False
+        try:
+            step(until)
+            good = True
+        finally:
+            if not good:
+                self._lose()
+
+    def _lose(self) -> None:
+        """Closes without a word."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _send(self, data: bytes) -> None:
+        if self._stream is None:
+            raise ConnectionLost("there is no connection")
+        self._stream.send(data)
+        self._sent = self.clock.now()
+
+    def _wait(self, until: int) -> bool:
+        """Receives once and looks at it; False at `until`."""
+        if self._stream is None:
+            raise ConnectionLost("there is no connection")
+        good = False
+        try:
+            data = self._stream.receive(until)
+            if data is not None:
+                self._heard = self.clock.now()
+                self._take(data)
+            good = True
+        finally:
+            if not good:
+                self._lose()
+        return data is not None
+
+    def _down(self, payload: bytes, service: int = 0, task=None) -> int:
+        """A downlink is kept; KEPT, MALFORMED or BUSY."""
+        self._count += 1
+        if self._count > _FLOOD:
+            raise s.Flooded("%d messages" % self._count)
+        kept = self._keep(payload, service, task) if service else self._keep(payload)
+        if kept == s.KEPT:
+            self._downlinks.append(payload)
+        return kept
+
+    def _until(self, done, until: int) -> bool:
+        """Waits until `done()`; False at `until`."""
+        while not done():
+            if not self._wait(until):
+                return False
+        return True
+
+    # A protocol's own; here for whoever reads.
+
+    def _greet(self, until: int) -> None:
+        raise NotImplementedError
+
+    def _sign(self, until: int) -> None:
+        raise NotImplementedError
+
+    def _take(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _silence(self, settings: dict) -> int:
+        """Seconds without a word of ours after which a kept connection needs one; 0: none."""
+        raise NotImplementedError

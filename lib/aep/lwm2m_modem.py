@@ -1,0 +1,322 @@
+"""AEP over the module's own LwM2M client, polled by AT commands (ctwing.md §1.6, guide §4.1.3): the session that the
+cycle sees. Who that client is differs from image to image: the guide's AT+QLW… (modem_qlw.py), the AEP group AT+NCDP
+… (modem_ncdp.py), QuecPython's own `lwm2m` with AT+QLW… for the data (modem_native.py). Each is loaded for itself.
+
+`sendSync` never shows a URC, so `report_ack` is not seen. A report is ACKNOWLEDGED only where a poll says so, which is
+the AEP group alone; otherwise it is HANDED_OVER to the modem, which repeats it by itself. The strongest evidence there
+is comes later: a command that follows, or that the modem has not said that its registration is gone.
+
+Nothing of the modem's client outlives power-off (guide §6.1), so each wake from PSM registers.
+"""
+
+from micropython import const
+
+try:
+    import lwm2m  # type: ignore[import-not-found] # a class, of a few customers' images (quecpython.md §3.13)
+except ImportError:
+    lwm2m = None
+
+from aep import session as s
+from aep.shortcuts import Shortcuts
+from device import events, orders
+from link import at
+from link.fault import NoModem
+from store.shape import shaped
+
+# What a client says of itself.
+WAITING = const(0)
+READY = const(1)  # registered, and 19/0/0 is observed as far as can be told
+REFUSED = const(2)
+FAILED = const(3)
+
+GROUPS = ("none", "qlw", "ncdp", "native")  # what an image may have
+_GROUP = "q"  # in what was learned: [which of GROUPS, 0], asked for once
+_TRIED = "m"  # and how opening by it has gone (aep/shortcuts.py)
+_LOCATION = "modem"  # in saved(): a registration that is not our own client's
+_REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
+_OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
+_RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as in seldom.py
+_POLL = const(250)  # ms from one look to the next while the radio is on
+_POLL_ASLEEP = const(10000)  # and in light sleep: the platform repeats a command for 90 s (RFC 7252 §4.8)
+# What `saved` gives: registration.py's, since "auto" may choose our own client at the next wake.
+SAVED = {
+    "form": 0, "server": "", "ep": "", "loc": "", "tok": {}, "attr": {}, "forms": {}, "marks": {}, "state": "",
+    "at": 0, "since": 0, "lt": 0, "b": "", "addr": "", "learn": {},
+}  # fmt: skip
+
+
+def endpoint(settings: dict, imei: str, imsi: str) -> str:
+    """As lwm2m.endpoint."""
+    form = settings["lwm2m.endpoint"]
+    return imei if form == "imei" else form + ":" + imei + ("-" + imsi if form == "urn:imei-imsi" else "")
+
+
+def ends(saved: dict):
+    """As lwm2m.ends."""
+    return saved["at"] + saved["lt"] if saved.get("loc") else 0
+
+
+def session(settings: dict):
+    """What makes the session: this file's class, or the better one of the two."""
+    return Session if settings["lwm2m.engine"] == "modem" else _better
+
+
+def _better(settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist):
+    """lwm2m.engine "auto"."""
+    if suits(settings, saved):
+        return Session(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+    from aep import lwm2m as own
+
+    return own.session(settings)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+
+
+def suits(settings: dict, saved: dict) -> bool:
+    """This image's client acknowledges reports, can do what the settings ask, and has not failed lately. What was found
+    is noted in `saved`, for either session."""
+    learned = saved["learn"] = dict(saved["learn"])
+    try:
+        found = probe(learned)
+    except NoModem:  # our own needs no AT command
+        return False
+    able = settings["security"] == "none" and settings["lwm2m.endpoint"] == "imei"
+    return found == "ncdp" and able and Shortcuts(learned).worth(_TRIED)
+
+
+def probe(learned: dict) -> str:
+    """Which of GROUPS this image has; asked once and noted in `learned`. Raises NoModem where the modem is silent."""
+    found = learned.get(_GROUP)
+    if found is None or not 0 <= found[0] < len(GROUPS):
+        found = learned[_GROUP] = [_look(), 0]
+    return GROUPS[found[0]]
+
+
+def _look() -> int:
+    """Which it is, by its place in GROUPS."""
+    if _has("AT+NCDP=?"):
+        return 2  # the only one that tells what became of a report
+    if not _has("AT+QLWCFG?"):
+        return 0
+    return 1 if lwm2m is None else 3
+
+
+def _has(command: str) -> bool:
+    try:
+        at.send(command)
+    except NoModem as fault:
+        if "ERROR" not in str(fault):
+            raise
+        return False
+    return True
+
+
+class Session:
+    """See aep/session.py; made as aep.registration.Registration is."""
+
+    closes = False
+
+    def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._device = device
+        self._keep = keep
+        self._note = note
+        self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
+        saved = shaped(saved, SAVED)
+        self._shortcuts = Shortcuts(dict(saved["learn"]))
+        ours = saved["loc"] == _LOCATION and saved["server"] == self._server and saved["ep"] == device.endpoint
+        self._at = saved["at"] if ours else 0  # Unix time of the last Register or Update, as far as we know
+        self._lifetime = saved["lt"] if ours else 0
+        self._alive = -1  # the same in clock ms; -1: not in this power-on
+        self._owed = False  # reports went up since the last Update
+        self._unkept = []  # [what answers it, payload]: downlinks that found no room yet
+        self._client = None
+        self.resumed = False
+        self.direct = False  # opened without a message
+        self.refresh = False  # the next opening sends an Update
+
+    def open(self, until: int) -> None:
+        """Registers, or finds that the modem still is. Raises link.fault.NoModem or one of aep.session's errors."""
+        self.resumed = self.direct = False
+        client = self._client
+        if client is not None and self._alive >= 0:
+            if client.state() == READY:
+                left = self.left()
+                stays = left is None or left > 2 * self._settings["report.interval"]
+                if stays and not self.refresh:
+                    self.direct = True
+                    return
+                if self._update():
+                    self.resumed = True
+                    return
+            self._alive = -1
+        self.refresh = False
+        good = False
+        try:
+            self._register(until)
+            good = True
+        finally:
+            self._shortcuts.outcome(_TRIED, good)
+
+    def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
+        """One report. Raises SessionLost, Silent or NoModem."""
+        confirmed = sure or self._settings["report.type"] == "con"
+        self._owed = True
+        receipt = self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+        if receipt == s.ACKNOWLEDGED:
+            self._alive = self._clock.now()
+        return receipt
+
+    def receive(self, until: int, asleep: bool = False):
+        """The next downlink's payload, or None at `until`. Raises SessionLost or NoModem."""
+        clock = self._clock
+        while True:
+            payload = self._downlink()
+            if payload is not None:
+                self._alive = clock.now()  # the platform was there after all that went up before
+                return payload
+            left = until - clock.now()
+            if left <= 0 or asleep:
+                self._check()
+            if left <= 0:
+                return None
+            clock.sleep(min(left, _POLL_ASLEEP if asleep else _POLL))
+
+    def due(self, settings: dict) -> bool:
+        """Whether `settle` has something to do."""
+        return self._owed and settings["lwm2m.update"] == "each_exchange" or orders.UPDATE in orders.pending
+
+    def settle(self, until: int, settings: dict) -> None:
+        """Updates the registration where that is asked for. Raises SessionLost where it cannot be."""
+        if self.due(settings):
+            self._settings = settings
+            if orders.take(orders.UPDATE):
+                self._note(events.UPDATE_ASKED)
+            if not self._update():
+                self.refresh = True
+                raise s.SessionLost("the modem takes no Update")
+
+    def next_due(self) -> int:
+        """Observers of other paths are the modem's own affair."""
+        return 0
+
+    def renewal(self, heard: int, settings: dict):
+        """When the platform is to hear of a kept session at the latest (clock ms), or None."""
+        keepalive, left = settings["lwm2m.keepalive"], self.left()
+        times = [heard + 1000 * keepalive] if keepalive else []
+        if left is not None:
+            times.append(self._clock.now() + 1000 * max(0, left - self._lifetime // _RENEW))
+        return min(times) if times else None
+
+    def left(self):
+        """Seconds until the platform forgets us, as far as we know; None where we do not."""
+        if self._alive >= 0:
+            return self._lifetime - (self._clock.now() - self._alive) // 1000
+        now = self._clock.unix()
+        return self._at + self._lifetime - now if now and self._at else None
+
+    def lifetime(self) -> int:
+        """Seconds."""
+        return self._lifetime
+
+    def deregister(self, until: int) -> None:
+        """Ends the registration."""
+        if self._alive >= 0:
+            self._client.leave(min(until, self._clock.now() + _POLL_ASLEEP))  # type: ignore[attr-defined]
+            self._note(events.DEREGISTERED)
+        self._at = 0
+        self._alive = -1
+
+    def saved(self) -> dict:
+        """What the next power-on is to know; it begins with a registration whatever this says."""
+        out = dict(SAVED)
+        out.update({
+            "form": 1, "server": self._server, "ep": self._device.endpoint, "loc": _LOCATION if self._at else "",
+            "at": self._at, "lt": self._lifetime, "learn": dict(self._shortcuts.learned),
+        })  # fmt: skip
+        return out
+
+    def strangers(self) -> int:
+        """The modem does not tell."""
+        return 0
+
+    def close(self) -> None:
+        """The modem's client stays as it is."""
+        self._client = None
+        self._alive = -1
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _made(self):
+        """The client of this image. Raises NoModem where there is none, or one that cannot do what is asked."""
+        group = probe(self._shortcuts.learned)
+        if group == "ncdp":
+            from aep.modem_ncdp import Client
+        elif group == "native":
+            from aep.modem_native import Client  # type: ignore[assignment]
+        elif group == "qlw":
+            from aep.modem_qlw import Client  # type: ignore[assignment]
+        else:
+            raise NoModem("lwm2m.engine modem: this image has no LwM2M client")
+        return Client(self._settings, self._device, self._clock)
+
+    def _register(self, until: int) -> None:
+        clock = self._clock
+        client = self._client = self._made()
+        lifetime = self._settings["lwm2m.lifetime"]
+        client.begin(until)
+        end, observed = min(until, clock.now() + _REGISTER_WAIT), 0
+        while True:
+            state = client.state()
+            if state == READY:
+                break
+            if state == REFUSED:
+                raise s.NotProvisioned("the platform refused the modem's Register")
+            if state == FAILED or clock.now() >= end:
+                if observed:
+                    raise s.NotObserved("no Observe on 19/0/0")
+                raise s.Silent("no answer to the modem's Register")
+            if client.registered and not observed:
+                observed = 1
+                end = min(until, clock.now() + _OBSERVE_WAIT)
+            clock.sleep(_POLL)
+        self._lifetime = lifetime
+        self._agreed()
+
+    def _update(self) -> bool:
+        """Whether the modem has taken it; an answer is not seen, but one that ends the registration is, later."""
+        self.refresh = False
+        if not self._client.update(self._settings["lwm2m.lifetime"]):  # type: ignore[attr-defined]
+            return False
+        self._lifetime = self._settings["lwm2m.lifetime"]
+        self._agreed()
+        return True
+
+    def _agreed(self) -> None:
+        self._at, self._alive, self._owed = self._clock.unix(), self._clock.now(), False
+
+    def _check(self) -> None:
+        if self._client is not None and self._alive >= 0 and self._client.state() != READY:
+            self._alive = -1
+            self.refresh = True
+            raise s.SessionLost("the modem's registration is gone")
+
+    def _downlink(self):
+        """A downlink that is on flash now, and answered; None where there is none."""
+        client = self._client
+        if client is None:
+            return None
+        waiting = self._unkept
+        found = client.downlink()
+        while found is not None:
+            waiting.append(found)
+            found = client.downlink()
+        while waiting:
+            answer, payload = waiting[0]
+            verdict = self._keep(payload)
+            if verdict == s.BUSY:  # asked again at the next look, unless the platform has given up by then
+                return None
+            waiting.pop(0)
+            client.answer(answer, verdict == s.KEPT)
+            if verdict == s.KEPT:
+                return payload
+        return None

@@ -1,0 +1,116 @@
+"""AT+NCDP and its group (quecpython.md §3.13, ctwing.md §2.9): the modem's LwM2M client for AEP, where an image has
+these commands. Each of its ends can be polled: a report's by AT+QLWULDATASTATUS?.
+
+The endpoint is the IMEI, there is no key and no Update. Downlinks are answered by the modem before we read them: one
+that a power cut takes from its buffer is lost, so all are read before a session ends.
+"""
+
+import ubinascii
+from micropython import const
+
+from aep.lwm2m_modem import FAILED, READY, REFUSED, WAITING
+from aep.session import ACKNOWLEDGED, HANDED_OVER, SessionLost, Silent
+from link import at, sockets
+from link.fault import NoModem
+
+_ROOM = const(2048)
+_PAUSE = const(200)  # ms between two looks
+# AT+NMSTATUS?: registered or on the way, then refused, then given up; anything else is on the way (§3.14)
+_REGISTERED = ("REGISTERED", "REGISTERED_AND_OBSERVED", "MO_DATA_ENABLED")
+_REFUSED = ("REJECTED_BY_SERVER", "REG_FAILED")
+_FAILED = ("TIMEOUT", "TIMEOUT_AND_RETRYING", "DEREGISTERED", "NO_UE_IP")
+_ON_THE_WAY = ("0", "1")  # AT+QLWULDATASTATUS?: not sent, sent
+_GOOD = "4"
+_RESET = "5"
+_SEQUENCES = const(255)
+
+
+class Client:
+    """One registration by these commands. `registered` once the platform has answered, whether it observes or not."""
+
+    def __init__(self, settings: dict, device, clock) -> None:
+        self._settings = settings
+        self._device = device
+        self._clock = clock
+        self._room = bytearray(_ROOM)
+        self._sequence = 0
+        self.registered = False
+
+    def begin(self, until: int) -> None:
+        """Configures and registers. Raises NoModem or NoName."""
+        found = self._settings
+        if found["security"] != "none" or self._device.endpoint != self._device.imei:
+            raise NoModem("AT+NCDP has no key, and the IMEI for endpoint")
+        host = sockets.resolve(found["server.host"], found["server.port"], self._device.address)
+        if self._status() in _REGISTERED:
+            self.leave(until)
+        for command in ("AT+QREGSWT=0", "AT+NNMI=0", 'AT+QCFG="LWM2M/Lifetime",%d' % found["lwm2m.lifetime"]):
+            self._try(command)
+        at.send("AT+NCDP=%s,%d" % (host, found["server.port"]))
+        at.send("AT+QLWSREGIND=0")
+
+    def state(self) -> int:
+        """WAITING, READY, REFUSED or FAILED."""
+        status = self._status()
+        self.registered = status in _REGISTERED
+        if self.registered:
+            return READY if status != _REGISTERED[0] else WAITING
+        return REFUSED if status in _REFUSED else FAILED if status in _FAILED else WAITING
+
+    def report(self, payload: bytes, confirmed: bool, until: int) -> int:
+        """ACKNOWLEDGED once the poll says so. Raises SessionLost or Silent."""
+        self._sequence = self._sequence % _SEQUENCES + 1
+        data = ubinascii.hexlify(payload).decode()
+        mode = "0x0100,%d" % self._sequence if confirmed else "0x0000"
+        if not self._try("AT+QLWULDATAEX=%d,%s,%s" % (len(payload), data, mode)):
+            raise SessionLost("the modem takes no report: registered and observed?")
+        if not confirmed:
+            return HANDED_OVER
+        while True:
+            status = at.values("AT+QLWULDATASTATUS?", "+QLWULDATASTATUS")[0]
+            if status == _GOOD:
+                return ACKNOWLEDGED
+            if status == _RESET:
+                raise SessionLost("reset in answer to a report")
+            if status not in _ON_THE_WAY or self._clock.now() >= until:
+                raise Silent("report not acknowledged")
+            self._clock.sleep(_PAUSE)
+
+    def update(self, lifetime: int) -> bool:
+        """The group has none: the session registers."""
+        return False
+
+    def leave(self, until: int) -> None:
+        """Deregisters, and waits for that as long as may be."""
+        if self._try("AT+QLWSREGIND=1"):
+            while self._clock.now() < until and self._status() in _REGISTERED:
+                self._clock.sleep(_PAUSE)
+        self.registered = False
+
+    def downlink(self):
+        """[None, payload] of the oldest, None where there is none: length,hex."""
+        text = at.send("AT+NMGR", 5, self._room)
+        comma = text.find(",")
+        try:
+            payload = ubinascii.unhexlify(text[comma + 1 :])
+            return [None, payload] if payload and len(payload) == int(text[: max(comma, 0)]) else None
+        except ValueError:
+            return None
+
+    def answer(self, which, good: bool) -> None:
+        """The modem has answered already."""
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _status(self) -> str:
+        return at.values("AT+NMSTATUS?", "+NMSTATUS")[0]
+
+    def _try(self, command: str) -> bool:
+        """Whether the modem has taken a command that it may refuse. Raises NoModem where it is silent."""
+        try:
+            at.send(command)
+        except NoModem as fault:
+            if "ERROR" not in str(fault):
+                raise
+            return False
+        return True

@@ -1,0 +1,289 @@
+"""What the platform's MQTT and TCP fronts have in common: who is logged in, what came up, which command goes next.
+
+A device that is connected can be written to at any time, so commands go at once, one after another where the protocol
+acknowledges them. Frames and packets are tcp.py's and mqtt.py's.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tools.ctwing import store as db
+from tools.ctwing.commands import CommandLog
+from tools.ctwing.exchange import Address
+from tools.ctwing.faults import Faults
+from tools.ctwing.session import Session
+from tools.ctwing.store import Command, Device, Product, Store
+from tools.world.events import Events
+
+PAUSE = 0.05  # seconds between a login and the first command; an estimate
+RAW_LIMIT = 4096  # bytes of what is no frame that are kept in the trace
+ACK_TIME = 30.0  # seconds a device has to acknowledge a command before it waits again; an estimate
+
+
+@dataclass(eq=False)
+class Link:
+    """A device's connection from its login to its end. `busy` is the command that is not acknowledged yet; `lifetime`
+    the seconds of silence after which the platform closes it, 0: any; `observed` the topics it subscribed to."""
+
+    device: Device
+    product: Product
+    address: Address
+    peer: str
+    lifetime: int
+    binding: str
+    connection: "Connection"
+    registration: int = 0
+    busy: Command | None = None
+    due: asyncio.TimerHandle | None = None
+    expiry: asyncio.TimerHandle | None = None
+    observed: dict[str, str] = field(default_factory=dict)
+    power_mode: str = "DRX"
+
+
+class Front(Protocol):
+    """What the console needs of the front of any protocol."""
+
+    def session(self, device: str, /) -> Session | Link | None: ...
+
+    def wake(self, device: str, /, *, flush: bool) -> None: ...
+
+    def end(self, device: str, reason: str, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class BadFrame(ValueError):
+    """Bytes that no device may send; nothing after them on this connection can be read."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection: cuts the stream into frames, and writes them. `name` is how the trace calls its protocol."""
+
+    def __init__(self, front: "StreamFront", name: str) -> None:
+        self.front, self.name, self.buffer = front, name, bytearray()
+        self.link: Link | None = None
+        self.transport: Any = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.address: Address = ()
+        self.peer = ""
+
+    @property
+    def device(self) -> str | None:
+        return self.link.device.id if self.link is not None else None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.address = transport.get_extra_info("peername")[:2]
+        self.peer = f"{self.address[0]}:{self.address[1]} by {self.name}"
+        self.front.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while self.buffer and not self.transport.is_closing():
+            try:
+                raw = self.front.cut(self.buffer)
+            except BadFrame as error:
+                self.front.malformed(self, bytes(self.buffer[:RAW_LIMIT]), str(error))
+                return
+            if raw is None:
+                return
+            del self.buffer[:len(raw)]
+            self.front.received(self, raw, self.front.traced("up", self, raw))
+
+    def pause_writing(self) -> None:
+        self.front.malformed(self, b"", "the device does not read what it asks for")
+        self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.front.lost(self, "closed by the device" if exc is None else f"connection lost: {exc}")
+
+    def send(self, raw: bytes) -> None:
+        self.front.traced("down", self, raw)
+        self.transport.write(raw)
+
+    def close(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.transport.close()
+
+
+class StreamFront:
+    silence = "no heartbeat"  # what ends a device that says nothing
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, events: Events, store: Store, faults: Faults) -> None:
+        self.loop, self.events, self.store, self.faults = loop, events, store, faults
+        self.log = CommandLog(loop, events, store)
+        self._links: dict[str, Link] = {}  # by device id
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+
+    # what each protocol does in its own way
+
+    def cut(self, data: bytearray) -> bytes | None:
+        """The first whole frame, None where more must come; raises BadFrame."""
+        raise NotImplementedError
+
+    def received(self, connection: Connection, raw: bytes, row: int) -> None:
+        """A frame, which is this row of the trace."""
+        raise NotImplementedError
+
+    def deliver(self, link: Link, command: Command) -> bool:
+        """Sends a command; whether the device will acknowledge it."""
+        raise NotImplementedError
+
+    # connections
+
+    async def serve(self, name: str, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
+        """Opens the front; returns the address it listens on."""
+        server = await self.loop.create_server(lambda: Connection(self, name), host, port, ssl=tls)
+        self._servers.append(server)
+        address = server.sockets[0].getsockname()
+        return address[0], address[1]
+
+    def close(self) -> None:
+        """Closes the front; its devices have been ended."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        for connection in list(self._connections):
+            connection.close()
+
+    def connected(self, connection: Connection) -> None:
+        self._connections.add(connection)
+
+    def hurries(self, connection: Connection, seconds: float) -> None:
+        """A new connection has so long for its login."""
+        connection.timer = self.loop.call_later(seconds, self.malformed, connection, b"", f"no login for {seconds} s")
+
+    def lost(self, connection: Connection, reason: str) -> None:
+        """The connection is no more."""
+        self._connections.discard(connection)
+        connection.close()
+        self._over(connection, reason)
+
+    def malformed(self, connection: Connection, raw: bytes, reason: str) -> None:
+        """Closes a connection that cannot go on, and says why."""
+        if raw:
+            self.store.note(self.traced("up", connection, raw), reason)
+        self._emit("malformed", f"{connection.peer} closed: {reason}", raw=raw, reason=reason, device=connection.device)
+        self._over(connection, reason)
+        connection.close()
+
+    def _over(self, connection: Connection, reason: str) -> None:
+        if connection.device is not None and self.session(connection.device) is connection.link:
+            self.end(connection.device, reason)
+
+    # for the console
+
+    def session(self, device: str) -> Link | None:
+        """The living connection of a device."""
+        return self._links.get(device)
+
+    def wake(self, device: str, *, flush: bool) -> None:
+        """A command was saved for a device on-line."""
+        self._soon(self._links[device], 0.0)
+
+    def end(self, device: str, reason: str) -> None:
+        """The device is off-line from now on, and its connection closed."""
+        link = self._links.pop(device, None)
+        if link is None:
+            return
+        for timer in (link.due, link.expiry):
+            if timer is not None:
+                timer.cancel()
+        self.store.end_registration(link.registration, self.loop.time(), reason)
+        if link.busy is not None:
+            self.log.take_back(link.busy.id, reason)
+        self._emit("offline", f"{link.device.name} is off-line: {reason}", device=device, reason=reason)
+        self.log.uncached(device, reason)
+        link.connection.close()
+
+    # for the protocols
+
+    def _emit(self, kind: str, text: str, **data: object) -> None:
+        self.events.emit("aep", kind, text, **data)
+
+    def traced(self, direction: str, connection: Connection, raw: bytes) -> int:
+        return self.store.add_trace(self.loop.time(), direction, connection.peer, raw, connection.device)
+
+    def refused(self, connection: Connection, row: int, device: Device | None, code: int, why: str) -> None:
+        """A login that is not accepted; the connection ends when it has been told."""
+        self.store.note(row, why)
+        if device is not None:
+            self.store.adopt(row, connection.peer, device.id)
+        self._emit("rejected", f"login result {code} to {connection.peer}: {why}", code=code,
+                   device=device.id if device is not None else None)
+        connection.close()
+
+    def logged_in(self, link: Link, row: int) -> None:
+        """The device is on-line; `row` is its login in the trace."""
+        now, device = self.loop.time(), link.device
+        link.registration = self.store.open_registration(device.id, now, link.peer, link.lifetime, link.binding, "")
+        if device.life_cycle != db.ACTIVATED:
+            self.store.set_life_cycle(device.id, db.ACTIVATED, now)
+        self.store.adopt(row, link.peer, device.id)
+        self._links[device.id] = link.connection.link = link
+        if link.connection.timer is not None:
+            link.connection.timer.cancel()
+        self.expects(link)
+        self._emit("login", f"{device.id} from {link.peer}, {link.binding}", device=device.id, address=link.address,
+                   binding=link.binding, lifetime=link.lifetime)
+        self._emit("online", f"{device.name} is on-line", device=device.id)
+        self._soon(link)
+
+    def alive(self, link: Link) -> None:
+        """A heartbeat: the device's silence counts from now."""
+        self.store.update_registration(link.registration, self.loop.time(), link.peer, link.lifetime, link.binding)
+        self.expects(link)
+
+    def expects(self, link: Link) -> None:
+        if link.expiry is not None:
+            link.expiry.cancel()
+        if link.lifetime:
+            reason = f"{self.silence} for {link.lifetime} s"
+            link.expiry = self.loop.call_later(link.lifetime, self.end, link.device.id, reason)
+
+    def uplink(self, link: Link, payload: bytes, kind: str, *, mid: int = 0, topic: str = "", service: int = 0) -> int:
+        """Stores what came up; returns its number."""
+        device = link.device.id
+        number = self.store.add_uplink(device, self.loop.time(), payload, mid, b"", kind, topic, service)
+        self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=number, payload=payload, mid=mid,
+                   topic=topic, service=service, type=kind)
+        return number
+
+    def acknowledged(self, link: Link, status: str, result: str) -> None:
+        """What the device says to the command under way; the next follows."""
+        if link.busy is None:
+            return
+        command, link.busy = link.busy, None
+        if link.due is not None:
+            link.due.cancel()
+        self.log.finish(command.id, status, result)
+        self._soon(link, 0.0)
+
+    # commands
+
+    def _soon(self, link: Link, pause: float = PAUSE) -> None:
+        self.loop.call_later(pause, self._proceed, link)
+
+    def _proceed(self, link: Link) -> None:
+        device = link.device.id
+        while link.busy is None and self._links.get(device) is link:
+            waiting = self.store.commands(device, db.SAVED)
+            if not waiting:
+                return
+            command = waiting[0]
+            self.log.sent(command, f"{len(command.content)} bytes, {link.binding}", task=command.task)
+            if self.deliver(link, command):
+                link.busy = command
+                link.due = self.loop.call_later(ACK_TIME, self._overdue, link)
+            else:
+                self.log.finish(command.id, db.DELIVERED, "sent")
+
+    def _overdue(self, link: Link) -> None:
+        """It is not sent again before the device's next sign of life: it may have it."""
+        if link.busy is not None:
+            command, link.busy = link.busy, None
+            self.log.take_back(command.id, "no answer")

@@ -1,0 +1,86 @@
+"""The certificate authority of the local AEP's MQTTS, made when it starts: nothing of it is kept, no device trusts it
+but those that were given `ca_pem`.
+
+RSA-2048 with SHA-256 and ten years, as China Telecom's own CA (ctwing.md §3.1); numbers that are counted, not drawn,
+so that a handshake always has the same length.
+"""
+
+import datetime
+import ssl
+import tempfile
+from collections.abc import Iterable
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+NAMES = ("mqtt.ctwing.cn", "*.non-nb.ctwing.cn", "localhost", "127.0.0.1", "::1")
+"""Who the server is in any case: the platform's names for MQTT (ctwing.md §1.2), and this computer."""
+DAY = datetime.timedelta(days=1)
+CA_DAYS, SERVER_DAYS = 3650, 730
+
+
+def _key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
+@cache
+def _server_key() -> rsa.RSAPrivateKey:
+    """One for as long as this program runs: making it takes a moment, and trust hangs on the CA's."""
+    return _key()
+
+
+class Authority:
+    """`now` is Unix seconds: what it signs is valid from the day before."""
+
+    def __init__(self, now: float) -> None:
+        self._now = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).replace(microsecond=0)
+        self._subject = _name("Local AEP test CA")
+        self._count = 1
+        self._key = _key()
+        signs = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        builder = self._builder(self._subject, self._key.public_key(), CA_DAYS)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        self._ca = builder.add_extension(signs, critical=True).sign(self._key, hashes.SHA256())
+        self.ca_pem = self._ca.public_bytes(serialization.Encoding.PEM).decode()
+
+    def _builder(self, subject: x509.Name, key: rsa.RSAPublicKey, days: int) -> x509.CertificateBuilder:
+        issuer = self._key.public_key()
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._subject).public_key(key)
+        builder = builder.serial_number(self._count).not_valid_before(self._now - DAY)
+        builder = builder.not_valid_after(self._now + days * DAY)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        self._count += 1
+        return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
+
+    def context(self, hosts: Iterable[str]) -> ssl.SSLContext:
+        """For a server of these host names and addresses, and of NAMES: TLS 1.2 or 1.3, no certificate asked for (AEP
+        has no mutual TLS, ctwing.md §3.1)."""
+        key, names = _server_key(), dict.fromkeys((*hosts, *NAMES))
+        builder = self._builder(_name(next(iter(names))), key.public_key(), SERVER_DAYS)
+        alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+        certificate = builder.add_extension(alternatives, critical=False).sign(self._key, hashes.SHA256())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        with tempfile.TemporaryDirectory() as folder:  # ssl takes them from a file and no other way
+            path = Path(folder, "server.pem")
+            private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                        serialization.NoEncryption())
+            path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+            context.load_cert_chain(path)
+        return context
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
