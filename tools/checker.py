@@ -98,17 +98,17 @@ def entries(run: Run) -> list[Entry]:
             body = json.loads(uplink.payload)
             out += [{**entry, "uplink": uplink} for entry in (body if isinstance(body, list) else [body])]
         else:
-            out.append({**_decoded(uplink.payload, form), "uplink": uplink})
+            out.append({**_decoded(uplink, form), "uplink": uplink})
     _number(run, out)
     return out
 
 
-def _decoded(payload: bytes, form: str) -> Entry:
+def _decoded(uplink: Uplink, form: str) -> Entry:
     """An entry of a thing model, without what stands for a value that it has not; {"wrong": why} where it is not as
     declared: the platform would drop it."""
     services = declaration.read_file()
     try:
-        entry = decode.uplink(services, payload, form)
+        entry = decode.uplink(services, uplink.payload, form, uplink.topic, uplink.service)
     except ModelError as error:
         return {"serviceId": 0, "wrong": str(error), "timeless": True}
     service = next(one for one in services if one.id == entry["serviceId"])

@@ -292,6 +292,25 @@ def test_a_message_that_is_not_as_declared_is_refused(payload, form, why):
         decode.uplink(WATER_METER, payload, form)
 
 
+def test_mqtt_says_the_service_by_its_topic_and_tcp_by_a_number_in_its_head():
+    for payload, topic, number, said in (
+        (b'{"water_flow":8.14}', "data_report", 0, {"serviceId": 1, "water_flow": 8.14}),
+        (b'{"taskId":5,"resultPayload":{"valve_onoff":0,"act_result":0}}', "valve_onoff_resp", 0,
+         {"serviceId": 9001, "taskId": 5, "valve_onoff": 0, "act_result": 0}),
+        (struct.pack(">f", 0.5), "", 1, {"serviceId": 1, "water_flow": 0.5}),
+    ):  # fmt: skip
+        assert decode.uplink(WATER_METER, payload, "", topic, number) == said
+    for payload, topic, number, why in (
+        (b'{"water_flow":8.14}', "data", 0, "no service data"), (b"[]", "data_report", 0, "not one JSON object"),
+        (b'{"valve_onoff":0,"act_result":0}', "valve_onoff_resp", 0, "taskId and resultPayload"),
+        (b'{"taskId":5,"resultPayload":[]}', "valve_onoff_resp", 0, "taskId and resultPayload"),
+        (b'{"taskId":1,"water_flow":8.14}', "data_report", 0, "an answer has a taskId"),
+        (b"", "", 7, "no service 7"), (b"\0", "", 1, "cut short"),
+    ):  # fmt: skip
+        with pytest.raises(ModelError, match=why):
+            decode.uplink(WATER_METER, payload, "", topic, number)
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
