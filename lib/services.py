@@ -5,20 +5,7 @@ platform can tell a repeat and a report that had to wait. Compact binary has no 
 what is sent where an entry has no value. `python -m tools services` makes this file from the platform's list, and back.
 """
 
-from aep.thing import (
-    COMMAND,
-    ENUM,
-    EVENT,
-    FLOAT,
-    INT32,
-    REPORT,
-    RESPONSE,
-    TEXT,
-    TIMESTAMP,
-    WIRELESS,
-    field,
-    service,
-)
+from aep.thing import COMMAND, ENUM, EVENT, FLOAT, INT32, REPORT, RESPONSE, TEXT, TIMESTAMP, WIRELESS, field, service
 
 service(
     1, "data_report", REPORT,

@@ -78,6 +78,7 @@ def check(run: Run) -> Verdict:
     """The verdict on a run."""
     verdict, truth = Verdict(), Truth(run)
     stored = entries(run)
+    verdict.problems += [f"not as declared: {entry['wrong']}" for entry in stored if "wrong" in entry]
     left = waiting(run.module.flash)
     _readings(run, truth, stored, left, verdict)
     _ids(run, truth, stored, {entry["id"] for entry in left}, verdict)
@@ -88,7 +89,8 @@ def check(run: Run) -> Verdict:
 
 def entries(run: Run) -> list[Entry]:
     """Every entry the platform stored, in the order it came, with `uplink`: the message that carried it. One whose
-    service declares no id has a negative one of ours; a message that came again has that of the first."""
+    service declares no id has a negative one of ours; a message that came again has that of the first. `timeless`: its
+    service declares no time."""
     form = run.plan.config.get("payload", "transparent")
     out: list[Entry] = []
     for uplink in run.aep.all_uplinks(run.device):
@@ -96,19 +98,19 @@ def entries(run: Run) -> list[Entry]:
             body = json.loads(uplink.payload)
             out += [{**entry, "uplink": uplink} for entry in (body if isinstance(body, list) else [body])]
         else:
-            out.append({**_decoded(uplink.payload, form), "uplink": uplink})
+            out.append({**_decoded(uplink, form), "uplink": uplink})
     _number(run, out)
     return out
 
 
-def _decoded(payload: bytes, form: str) -> Entry:
-    """An entry of a thing model, without what stands for a value that it has not. AssertionError where it is not as
+def _decoded(uplink: Uplink, form: str) -> Entry:
+    """An entry of a thing model, without what stands for a value that it has not; {"wrong": why} where it is not as
     declared: the platform would drop it."""
     services = declaration.read_file()
     try:
-        entry = decode.uplink(services, payload, form)
+        entry = decode.uplink(services, uplink.payload, form, uplink.topic, uplink.service)
     except ModelError as error:
-        raise AssertionError(f"{payload.hex()}: {error}") from None
+        return {"serviceId": 0, "wrong": str(error), "timeless": True}
     service = next(one for one in services if one.id == entry["serviceId"])
     entry["timeless"] = "t" not in entry
     for one in service.fields:
@@ -170,10 +172,9 @@ def _match(run: Run, truth: Truth, name: str, unmatched: list[Entry], verdict: V
     """Finds the sample behind each entry; returns the times of those found."""
     sensor, scale, service = FIELDS[name]
     times = []
-    for event in run.events.of("sensor"):
-        if event.data["field"] != sensor:
-            continue
-        match = next((entry for entry in unmatched if _same(truth, entry, name, scale, event)), None)
+    drawn = [event for event in run.events.of("sensor") if event.data["field"] == sensor]
+    for event in drawn:
+        match = next((entry for entry in unmatched if _same(truth, entry, name, scale, event, drawn)), None)
         if match is not None:
             unmatched.remove(match)
             times.append(event.t)
@@ -188,11 +189,13 @@ def _match(run: Run, truth: Truth, name: str, unmatched: list[Entry], verdict: V
     return times
 
 
-def _same(truth: Truth, entry: Entry, name: str, scale: int, event: Event) -> bool:
-    if round(float(entry[name]) * scale) != event.data["value"]:
+def _same(truth: Truth, entry: Entry, name: str, scale: int, event: Event, drawn: list[Event]) -> bool:
+    value = round(float(entry[name]) * scale)
+    if value != event.data["value"]:
         return False
-    if entry.get("timeless"):
-        return event.t <= entry["uplink"].t
+    if entry.get("timeless"):  # the last one of this value before it came
+        came = entry["uplink"].t
+        return event.t == max((e.t for e in drawn if e.data["value"] == value and e.t <= came), default=None)
     when = entry.get("t")
     if not when:  # only what was taken before the clock was first set may have no time
         return not truth.told or event.t < truth.told[0]

@@ -9,6 +9,7 @@ from rich.console import Console
 from tools.faults.listing import document
 from tools.scenario import Plan, play, quicker
 from tools.tables import ROOT, SETTINGS, literal, moves, states
+from tools.things.document import document as thing_models
 from tools.timeline import Timeline
 
 
@@ -85,6 +86,7 @@ DOCUMENTS = {
     ROOT / "docs/configuration.md": configuration,
     ROOT / "docs/cycle.md": cycle,
     ROOT / "docs/failure-semantics.md": document,
+    ROOT / "docs/thing-models.md": thing_models,
     ROOT / "docs/timeline.svg": timeline,
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-FAULTS = (ROOT / "lib/link/fault.py", ROOT / "lib/device/things.py", ROOT / "lib/aep/session.py",
+FAULTS = (ROOT / "lib/link/fault.py", ROOT / "lib/aep/thing.py", ROOT / "lib/aep/session.py",
           ROOT / "lib/aep/refusals.py", ROOT / "lib/aep/dtls_faults.py", ROOT / "lib/aep/stream_faults.py")
 HINTS = ROOT / "lib/link/hints.py"
 SETTINGS, CYCLE = ROOT / "lib/device/settings_table.py", ROOT / "lib/device/cycle.py"

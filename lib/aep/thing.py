@@ -12,6 +12,8 @@ import ujson
 import ustruct
 from micropython import const
 
+from link.fault import WAIT, Fault
+
 # Kinds of services: the first byte of their frames
 REPORT = const(0x02)
 WIRELESS = const(0x03)
@@ -51,6 +53,13 @@ declared = {}
 
 class ThingError(ValueError):
     """A declaration, value or payload is wrong. The text names service, field and range."""
+
+
+class BadServices(Fault):
+    """services.py is missing or wrong: what goes up and what comes down cannot be understood."""
+
+    code = 18
+    action = WAIT
 
 
 def field(name: str, kind: int, unit: str = "", low=None, high=None, empty=None, size: int = 0, values=None):
@@ -219,7 +228,8 @@ def _wrong(row: tuple) -> str:
         return name + " has no type, e.g. INT32"
     if not _whole(size) or not 0 <= size <= _LONGEST or size and kind != TEXT:
         return "%s: size is the length of a TEXT, at most %d" % (name, _LONGEST)
-    if values is not None and (kind != ENUM or [n for n in values if not _whole(n) or not 0 <= n <= 255]):
+    wrong = [n for n in values or () if not _whole(n) or not 0 <= n <= 255]
+    if values is not None and (kind != ENUM or not values or wrong):
         return name + ": values are those of an ENUM, 0-255"
     least, most = _TYPES[kind][2:]
     for bound in (low, high):

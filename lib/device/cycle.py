@@ -158,10 +158,6 @@ class Cycle(start.Wake):
         found = self.settings.values
         self.silent = False
         self.ladder = None
-        if self.commands.buffered or found["payload"] != "transparent" or found["protocol"][0] == "m":
-            from device import ways
-
-            ways.choose(self.commands, found)
         began, before = self.clock.now(), self.clock.unix()
         address = attach.attach(found["link.attach_timeout"], self.clock, self._recover)
         took = self.clock.now() - began
@@ -186,6 +182,10 @@ class Cycle(start.Wake):
             attach.use_dns(found["link.dns"])
         self.way = start.way(found)
         self.introduce(address)
+        if self.commands.buffered or found["payload"] != "transparent" or found["protocol"][0] == "m":
+            from device import ways
+
+            ways.choose(self.commands, found)
         jitter = 256 + (random_bytes(1, self.device.imei)[0] >> 1)
         self._opened_with = found
         self.session = self.way.session(found)(

@@ -11,10 +11,9 @@ import ujson
 from micropython import const
 
 from aep import thing
-from aep.thing import ThingError
+from aep.thing import BadServices, ThingError
 from device import commands, events
 from device.readings import RESERVED
-from link.fault import WAIT, Fault
 from store.outbox import PAYLOAD_LIMIT
 
 _AT_ONCE = const(16)  # entries looked at for one that can be sent
@@ -22,13 +21,6 @@ _TASK = const(0xFFFF)  # the highest taskId that compact binary can say
 
 _log = log.getLogger("things")
 _loaded = []  # what is wrong with services.py, "" for nothing
-
-
-class BadServices(Fault):
-    """services.py is missing or wrong."""
-
-    code = 18
-    action = WAIT
 
 
 class Model:

@@ -181,7 +181,7 @@ def holds(world: World, scene: Scene, went: bool) -> None:
         if problem.startswith("lost"):
             assert drawn_in_vain(world.events, problem), problem
     for answer in world.answers():
-        assert answer["act_result"] == 0 or went and answer["reason"] == INTERRUPTED, answer
+        assert answer["act_result"] == 0 or went and answer.get("reason", INTERRUPTED) == INTERRUPTED, answer
     assert world.record("commands").get("queue", []) == []
     assert world.waiting() == []
     numbers(world.run)

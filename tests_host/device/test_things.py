@@ -296,6 +296,15 @@ def test_a_command_that_was_carried_out_is_answered_as_done_whatever_else_its_ha
     assert device.health.counters == {"answer_failed": 1}
 
 
+def test_a_reason_travels_where_the_response_declares_one():
+    device = Thing("mqtt json", lambda app, ran: None)
+    thing = device.bench.load("aep.thing")
+    reason = thing.field("reason", thing.TEXT, empty="")
+    thing.declared[9001] = ("said", 0x86, [thing.field("act_result", thing.ENUM), reason])
+    device.give(8001, 5, valve_onoff=1)
+    assert json.loads(device.run().batch()[1])["resultPayload"] == {"act_result": 1, "reason": "unknown service"}
+
+
 def test_a_response_without_act_result_cannot_say_that_a_command_failed():
     device = Thing("mqtt json")
     thing = device.bench.load("aep.thing")

@@ -28,9 +28,13 @@ JSON, BINARY = "thing-json", "thing-binary"
 LETTERS = {ENUM: "B", INT32: "i", FLOAT: "f", DOUBLE: "d", TIMESTAMP: "q"}
 
 
-def uplink(services: list[Service], payload: bytes, form: str) -> dict[str, Any]:
-    """What a message of LwM2M says: its fields with `serviceId`, and `taskId` where it answers a command. Raises
-    ModelError where it is not as declared."""
+def uplink(services: list[Service], payload: bytes, form: str, topic: str = "", number: int = 0) -> dict[str, Any]:
+    """What a message says: its fields with `serviceId`, and `taskId` where it answers a command. MQTT says the service
+    by its `topic`, TCP by a `number` in its head. Raises ModelError where it is not as declared."""
+    if topic:
+        return _published(services, payload, topic)
+    if number:
+        return {"serviceId": number, **fields(_service(services, number), payload)}
     return _binary(services, payload) if form == BINARY else _json(services, payload)
 
 
@@ -48,8 +52,8 @@ def _binary(services: list[Service], payload: bytes) -> dict[str, Any]:
     if len(payload) < 5:
         raise ModelError(f"no frame: {payload.hex()}")
     kind, number = payload[0], int.from_bytes(payload[1:3], "big")
-    service = next((one for one in services if one.id == number), None)
-    if service is None or FRAMES[service.kind] != kind:
+    service = _service(services, number)
+    if FRAMES[service.kind] != kind:
         raise ModelError(f"no service {number} has frames that begin with {kind:02x}")
     at, task = 3, {}
     if service.kind == RESPONSE:
@@ -84,17 +88,40 @@ def _take(service: Service, one: Field, body: bytes) -> tuple[Any, bytes]:
     return text.rstrip("\0") if one.size else text, rest
 
 
-def _json(services: list[Service], payload: bytes) -> dict[str, Any]:
+def _service(services: list[Service], number: object) -> Service:
+    found = next((one for one in services if one.id == number), None)
+    if found is None:
+        raise ModelError(f"no service {number!r} is declared")
+    return found
+
+
+def _object(payload: bytes) -> dict[str, Any]:
     try:
         body = json.loads(payload)
     except (ValueError, RecursionError):
         raise ModelError(f"not JSON: {payload[:40]!r}") from None
     if not isinstance(body, dict):
         raise ModelError("not one JSON object")
-    service = next((one for one in services if one.id == body.get("serviceId")), None)
+    return body
+
+
+def _published(services: list[Service], payload: bytes, topic: str) -> dict[str, Any]:
+    """A message of MQTT (ctwing.md §3.3)."""
+    service = next((one for one in services if one.identifier == topic), None)
     if service is None:
-        raise ModelError(f"no service {body.get('serviceId')!r} is declared")
-    task = {"taskId": body["taskId"]} if service.kind == RESPONSE and "taskId" in body else {}
+        raise ModelError(f"no service {topic} is declared")
+    body = _object(payload)
+    if service.kind == RESPONSE:
+        if set(body) != {"taskId", "resultPayload"} or not isinstance(body["resultPayload"], dict):
+            raise ModelError(f"{topic}: an answer is taskId and resultPayload")
+        body = {"taskId": body["taskId"], **body["resultPayload"]}
+    return _json(services, json.dumps({**body, "serviceId": service.id}).encode())
+
+
+def _json(services: list[Service], payload: bytes) -> dict[str, Any]:
+    body = _object(payload)
+    service = _service(services, body.get("serviceId"))
+    task = {name: body[name] for name in ("taskId",) if name in body}
     if (service.kind == RESPONSE) != bool(task):
         raise ModelError(f"{service.identifier}: an answer has a taskId, and nothing else has")
     given = {name: value for name, value in body.items() if name not in ("serviceId", "taskId")}

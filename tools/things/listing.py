@@ -82,11 +82,11 @@ def _service(row: Any, warnings: list[str]) -> Service | None:
         raise ModelError(f"a service without serviceFlag: {json.dumps(row, ensure_ascii=False)[:80]}")
     who = f"service {row.get('serviceId')} {row['serviceFlag']}"
     kind = row.get("serviceType")
+    if not isinstance(kind, int) or kind not in {**KINDS, **OTHER_KINDS}:
+        raise ModelError(f"{who}: serviceType {kind!r} is none of {', '.join(map(str, KINDS))}")
     if kind in OTHER_KINDS:
         warnings.append(f"{who}: left out, type {kind} ({OTHER_KINDS[kind]}) is none that a device of ours speaks")
         return None
-    if kind not in KINDS:
-        raise ModelError(f"{who}: serviceType {kind!r} is none of {', '.join(map(str, KINDS))}")
     lists = [("property", row.get("properties") or []), ("parameter", row.get("parameters") or [])]
     if any(not isinstance(rows, list) for _, rows in lists):
         raise ModelError(f"{who}: properties and parameters are lists")
@@ -106,7 +106,7 @@ def _field(who: str, name: str, row: Any) -> Field:
         raise ModelError(f"{who}: a {name} without {name}Flag")
     who = f"{who}: {flag}"
     kind = row.get("dataType")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise ModelError(f"{who}: dataType {kind!r} is none of {', '.join(TYPES)}")
     type_ = TYPES[kind]
     fixed = kind == "fix-string"
