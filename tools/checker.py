@@ -70,6 +70,9 @@ class Verdict:
 
 Entry = dict[str, Any]
 
+PROBE = "probe"
+"""Topic of two messages with which a device learns whether its firmware's MQTT client tells the truth: no readings."""
+
 OURS = ("uplink", "timeless", "t")
 """Of an entry: what is not the device's, and the time, which it may learn between two tries."""
 
@@ -94,11 +97,19 @@ def entries(run: Run) -> list[Entry]:
     form = run.plan.config.get("payload", "transparent")
     out: list[Entry] = []
     for uplink in run.aep.all_uplinks(run.device):
+        if uplink.topic == PROBE:
+            continue
         if form == "transparent":
             body = json.loads(uplink.payload)
             out += [{**entry, "uplink": uplink} for entry in (body if isinstance(body, list) else [body])]
         else:
             out.append({**_decoded(uplink, form), "uplink": uplink})
+    for command in run.aep.commands(run.device) if run.plan.protocol == "tcp" else []:
+        if command.answer:  # it came with the command's acknowledgement (ctwing.md §4.1)
+            when = command.finished or command.created
+            uplink = Uplink(0, run.device, when, command.answer[2:], 0, b"", "83", when, "",
+                            int.from_bytes(command.answer[:2], "big"))
+            out.append({**_decoded(uplink, form), "taskId": command.task, "uplink": uplink})
     _number(run, out)
     return out
 

@@ -82,6 +82,8 @@ class Plan:
     client: str | None = None
     """What the image has of an LwM2M client of its own: one of tools/module/profiles/base.py's CLIENTS; None: what its
     family has."""
+    umqtt_tells: bool = False
+    """Whether publish of the firmware's MQTT client says what became of a message, as newer images have it."""
     connect_filters: bool = True
     """Whether a connected UDP socket takes its peer's datagrams only."""
     nat_keeps_port: bool = False
@@ -266,6 +268,7 @@ def profile(plan: Plan) -> Profile:
     if plan.client is not None:
         family = family.with_client(plan.client)
     return replace(family, carrier=replace(family.carrier, **plan.carrier), connect_filters=plan.connect_filters,
+                   umqtt_tells=plan.umqtt_tells,
                    lacks=family.lacks | {*plan.lacks})
 
 

@@ -183,12 +183,12 @@ class Connected:
         return data is not None
 
     def _down(self, payload: bytes, service: int = 0, task=None) -> int:
-        """A downlink is kept; KEPT, MALFORMED or BUSY."""
+        """A downlink is kept; returns what `keep` does."""
         self._count += 1
         if self._count > _FLOOD:
             raise Flooded("%d messages" % self._count)
         kept = self._keep(payload, service, task) if service else self._keep(payload)
-        if kept == s.KEPT:
+        if kept in (s.KEPT, s.DONE):
             self._downlinks.append(payload)
         return kept
 

@@ -35,8 +35,8 @@ def ends(saved: dict):
     return saved["at"] + saved["lt"] if saved.get("loc") else 0
 
 
-def session(settings: dict):
-    """The class of the session by setting. What DTLS needs is loaded for DTLS alone."""
+def session(settings: dict, saved: dict):
+    """The class of the session by setting, whatever was saved. What DTLS needs is loaded for DTLS alone."""
     if settings["security"] != "psk":
         return Session
     try:

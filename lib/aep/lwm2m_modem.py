@@ -59,7 +59,7 @@ def ends(saved: dict):
     return saved["at"] + saved["lt"] if saved.get("loc") else 0
 
 
-def session(settings: dict):
+def session(settings: dict, saved: dict):
     """What makes the session: this file's class, or the better one of the two."""
     return Session if settings["lwm2m.engine"] == "modem" else _better
 
@@ -70,7 +70,7 @@ def _better(settings: dict, saved: dict, clock, numbers, jitter: int, device, ke
         return Session(settings, saved, clock, numbers, jitter, device, keep, note, persist)
     from aep import lwm2m as own
 
-    made = own.session(settings)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
+    made = own.session(settings, saved)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
     found = saved["learn"].get(_GROUP)
     if found:
         made.shortcuts.learned[_GROUP] = found  # whatever else of it was another server's
@@ -341,7 +341,7 @@ class Session:
             if verdict == s.BUSY:  # asked again at the next look, unless the platform has given up by then
                 return None
             waiting.pop(0)
-            client.answer(answer, verdict == s.KEPT)
-            if verdict == s.KEPT:
+            client.answer(answer, verdict in (s.KEPT, s.DONE))
+            if verdict in (s.KEPT, s.DONE):
                 return payload
         return None

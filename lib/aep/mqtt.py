@@ -18,6 +18,7 @@ from mqtt import packet as p
 _ANSWER = const(10000)  # ms for the answer to CONNECT, SUBSCRIBE or PINGREQ; estimate: TCP repeats meanwhile
 _PUBACK = const(20000)  # ms for the answer to a report; estimate
 _LONGEST_CA = const(8192)  # bytes of the CA's file
+_PROVEN = const(1)  # firmware_mqtt.TRUE
 _REFUSALS = {
     1: refusals.WrongVersion, 2: refusals.NotProvisioned, 4: refusals.NotProvisioned, 5: refusals.NotProvisioned,
 }  # fmt: skip
@@ -25,9 +26,18 @@ _REFUSALS = {
 _WORDS = ",protocol version refused,client id refused,server unavailable,bad user name or password,not authorised"
 
 
-def session(settings: dict):
-    """The class of the session."""
-    return Session
+def session(settings: dict, saved: dict):
+    """The class of the session: the firmware's client where that is asked for, or is known to tell the truth."""
+    engine = settings["mqtt.engine"]
+    if engine == "python" or engine == "auto" and saved.get("honest") != _PROVEN:
+        return Session
+    try:
+        from aep import firmware_mqtt
+    except ImportError:
+        if engine == "native":
+            raise Fault("this tree was built without the firmware's MQTT client")
+        return Session
+    return firmware_mqtt.Session
 
 
 class Session(Connected):
@@ -41,11 +51,7 @@ class Session(Connected):
 
     def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
         """One report or answer. Raises NotConfirmed, ConnectionLost or BadFrame."""
-        topic = self._settings["mqtt.topic"]
-        if service:
-            from aep import thing
-
-            topic = thing.identifier(service)
+        topic = topic_of(self._settings, service)
         if not sure and self._settings["report.type"] == "non":
             self._client.publish(topic, payload, 0, 0)
             self._flush()
@@ -69,9 +75,7 @@ class Session(Connected):
         found = self._settings
         if found["protocol"] != "mqtts":
             return Stream(address, found["server.port"], self.clock)
-        if not self.clock.unix():
-            raise NoTls("the clock is not set: whether a certificate has expired cannot be said")
-        return Stream(address, found["server.port"], self.clock, found["server.host"], _read(found["mqtt.ca"]))
+        return Stream(address, found["server.port"], self.clock, found["server.host"], ca_of(found, self.clock))
 
     def _greet(self, until: int) -> None:
         found = self._settings
@@ -142,14 +146,7 @@ class Session(Connected):
     def _message(self, event: tuple) -> None:
         """A downlink. What is malformed is acknowledged as well, or it would come with every connection."""
         topic, payload, qos, number = event[1:5]
-        service, task = 0, None
-        if self._settings["payload"] != "transparent":
-            from aep import thing
-
-            service = thing.number_of(topic)
-            if service:
-                task, payload = _inner(payload)
-        if self._down(payload, service, task) != s.BUSY and qos:
+        if self._down(*downlink(self._settings, topic, payload)) != s.BUSY and qos:
             self._client.acknowledge(number)
 
     def _packet_id(self) -> int:
@@ -170,13 +167,36 @@ def _inner(payload: bytes) -> tuple:
         return None, payload
 
 
-def _read(path: str) -> str:
-    """The CA's certificate. Raises BadCertificate: nothing is ever sent to a platform that was not verified."""
+def topic_of(settings: dict, service: int) -> str:
+    """Where a report goes: for a thing model the service's identifier (ctwing.md §3.3)."""
+    if not service:
+        return settings["mqtt.topic"]
+    from aep import thing
+
+    return thing.identifier(service)
+
+
+def downlink(settings: dict, topic: str, payload: bytes) -> tuple:
+    """What `keep` takes of a message."""
+    if settings["payload"] != "transparent":
+        from aep import thing
+
+        service = thing.number_of(topic)
+        if service:
+            task, payload = _inner(payload)
+            return payload, service, task
+    return payload, 0, None
+
+
+def ca_of(settings: dict, clock) -> str:
+    """The CA's certificate. Raises BadCertificate or NoTls: nothing is sent to a platform that was not verified."""
+    if not clock.unix():
+        raise NoTls("the clock is not set: whether a certificate has expired cannot be said")
     try:
-        with open(path) as file:
+        with open(settings["mqtt.ca"]) as file:
             text = file.read(_LONGEST_CA)
     except (OSError, ValueError):
         text = ""
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise BadCertificate("no certificate in " + path)
+        raise BadCertificate("no certificate in " + settings["mqtt.ca"])
     return text

@@ -11,6 +11,7 @@ import _thread
 import utime
 from micropython import const
 
+from aep import refusals
 from aep import session as s
 from aep.stream_faults import BadCertificate, BadFrame, ConnectionLost, NoConnection, NotConfirmed, NoTls
 from link.fault import NoName, NoPath
@@ -27,7 +28,10 @@ _PAUSE = const(100)  # ms between them
 _QUEUE = const(8)  # messages that wait to be received
 _PONG = b"\xd0"
 _UNVERIFIED = (-9984, -8576)  # of Mbed TLS, as in link/streams.py
-_REFUSALS = {1: s.WrongVersion, 2: s.NotProvisioned, 3: s.Refused, 4: s.NotProvisioned, 5: s.NotProvisioned}
+_REFUSALS = {
+    1: refusals.WrongVersion, 2: refusals.NotProvisioned, 3: refusals.Refused, 4: refusals.NotProvisioned,
+    5: refusals.NotProvisioned,
+}  # fmt: skip
 _TIMED_OUT = (110, 11)  # S21 raises EAGAIN where S25 raises ETIMEDOUT
 
 _running = []  # type: list  # whoever has a thread; one at most

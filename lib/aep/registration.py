@@ -26,7 +26,7 @@ SAVED = {
     "at": 0, "since": 0, "lt": 0, "b": "", "addr": "", "learn": {},
 }  # fmt: skip
 _ASKING = (c.ASKED, c.OBSERVED, c.CANCELLED)
-_CODES = {s.KEPT: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
+_CODES = {s.KEPT: m.CHANGED, s.DONE: m.CHANGED, s.MALFORMED: m.BAD_REQUEST, s.BUSY: m.UNAVAILABLE}
 
 
 class Registration:

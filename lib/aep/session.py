@@ -18,8 +18,8 @@ A session is one object per protocol, all alike:
 Times are clock milliseconds. Protocol-level answers (ACK, 2.04, PUBACK, 83) are the session's own.
 `keep(payload, service, task)` is called with each downlink *before* the platform is told that it was received, with
 `service` and `task` where the protocol says them beside the command's parameters; it returns KEPT when the downlink is
-durable, MALFORMED or BUSY when it was refused and nothing is stored. A session never sleeps on its own account, never
-retries for ever, and never touches the outbox.
+durable, DONE when its task was answered before, MALFORMED or BUSY when it was refused and nothing is stored. A session
+never sleeps on its own account, never retries for ever, and never touches the outbox.
 """
 
 from micropython import const
@@ -34,6 +34,7 @@ NAT_IDLE = const(30000)
 KEPT = const(1)
 MALFORMED = const(2)
 BUSY = const(3)
+DONE = const(4)
 
 
 class Silent(Fault):

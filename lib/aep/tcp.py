@@ -20,7 +20,7 @@ _WORDS = {1: "unknown error", 2: "device not registered", 3: "wrong token", 4: "
 _TASKS = const(0xFFFF)
 
 
-def session(settings: dict):
+def session(settings: dict, saved: dict):
     """The class of the session."""
     return Session
 
@@ -100,8 +100,10 @@ class Session(Connected):
                     raise BadFrame("acknowledgements of reports that were never sent")
             elif self._version == "1.1":
                 task, service = f.numbers(body)
+                # The answer acknowledges it (ctwing.md §4.1). What none is to come for is done with here; what there is
+                # no room for may come again.
                 kept = self._down(body[4:], service, task)
-                if kept != s.BUSY:  # unanswered, it may come again
-                    self._send(f.answer(task, 0 if kept == s.KEPT else 2))
+                if kept in (s.DONE, s.MALFORMED):
+                    self._send(f.answer(task, 0 if kept == s.DONE else 2))
             else:
                 self._down(body)

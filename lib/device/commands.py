@@ -18,7 +18,7 @@ import ubinascii
 import ujson
 from micropython import const
 
-from aep.session import BUSY, KEPT, MALFORMED
+from aep.session import BUSY, DONE, KEPT, MALFORMED
 from device import events
 from device.readings import RESERVED, literal, size, whole
 from store.outbox import PAYLOAD_LIMIT, TooLong
@@ -121,7 +121,7 @@ class Commands:
 
     def keep(self, payload: bytes, service: int = 0, task=None) -> int:
         """Stores a downlink durably; KEPT, MALFORMED or BUSY (aep/session.py). A task that is known is KEPT without
-        being stored again: its first copy is the one that runs."""
+        being stored again: its first copy is the one that runs. DONE where its answer has gone as well."""
         item = parse(payload) if self.way is None else self.way.parse(payload, service, task)
         if item is None:
             self._health.count("downlink_malformed")
@@ -130,7 +130,7 @@ class Commands:
         if task is not None and (task in self._done or task in [other.get("task") for other in self.queue]):
             self._health.count("command_repeated")
             self._health.note(events.REPEATED)
-            return KEPT
+            return KEPT if task not in self._done or self._outbox.holds("task", task) else DONE
         if len(self.queue) >= _QUEUE or _bytes(self.queue) + _bytes(item) > _BYTES:
             self._health.count("command_busy")
             return BUSY

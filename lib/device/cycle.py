@@ -188,7 +188,7 @@ class Cycle(start.Wake):
             ways.choose(self.commands, found)
         jitter = 256 + (random_bytes(1, self.device.imei)[0] >> 1)
         self._opened_with = found
-        self.session = self.way.session(found)(
+        self.session = self.way.session(found, self.kept.get("session", {}))(
             found, self.kept.get("session", {}), self.clock, self.numbers, jitter, self.device, self.commands.keep,
             self.health.note, self.save_session,
         )  # fmt: skip

@@ -15,7 +15,8 @@ from tools.ctwing.tls import Authority
 BOTH = pytest.mark.parametrize("engine", ["vm", "cpython"])
 FAST = "cpython"
 TREE = Path(__file__).parents[2] / "lib"
-FILES = ("aep/native_mqtt.py", "aep/session.py", "aep/stream_faults.py", "link/fault.py", "link/clock.py")
+FILES = ("aep/native_mqtt.py", "aep/session.py", "aep/refusals.py", "aep/stream_faults.py",
+         "link/fault.py", "link/clock.py")
 
 BEGIN = f"""
 import usys

@@ -162,6 +162,17 @@ class TcpFront(StreamFront):
         link.connection.send(f.frame(f.DOWNLINK, head + command.content))
         return not link.product.transparent
 
+    def _waits_again(self, link: Link, task: int, result: int, answer: bytes) -> bool:
+        """Whether it is of a command that was sent over a connection that ended, and now need not be sent again."""
+        found = next((one for one in self.store.commands(link.device.id, db.SAVED) if one.task == task and one.sent_at),
+                     None)
+        if found is None:
+            return False
+        if answer:
+            self.log.answered(link.device.id, task, answer)
+        self.log.finish(found.id, db.DELIVERED if result in (0, 1) else db.FAILED, str(result))
+        return True
+
     def _downlink_acked(self, link: Link, body: bytes, row: int) -> None:
         """83: task, result, and with result 1 the service and parameters of an answer."""
         if link.product.transparent or len(body) < 4:
@@ -170,6 +181,8 @@ class TcpFront(StreamFront):
             return
         task, result = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
         if link.busy is None or task != link.busy.task:
+            if self._waits_again(link, task, result, body[4:]):
+                return
             self._emit("stray", f"an acknowledgement of task {task}, which is not under way", device=link.device.id,
                        task=task)
             return

@@ -35,7 +35,7 @@ PARTS = {
     "dtls": ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py"),
     "modem": ("aep/lwm2m_modem.py", "aep/modem_"),
     "mqtt": ("mqtt/", "aep/mqtt.py"),
-    "native": ("aep/native_mqtt.py",),
+    "native": ("aep/native_mqtt.py", "aep/firmware_mqtt.py"),
     "tcp": ("aep/tcp.py", "aep/frames.py"),
     "connection": ("aep/connected.py", "aep/stream_faults.py", "link/streams.py"),
     "thing": ("aep/thing.py", "device/things.py", "services.py"),

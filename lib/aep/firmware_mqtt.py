@@ -1,0 +1,70 @@
+"""AEP over MQTT and MQTTS by the firmware's client (setting mqtt.engine: native): the session that the cycle sees, on
+top of the supervised client of native_mqtt.py.
+
+What this image's `publish` says is believed only where a probe has shown that it tells the truth. The probe is made
+once, with the first connection: two messages `{}` to the topic `probe`; what it showed is saved.
+"""
+
+from micropython import const
+
+from aep import mqtt
+from aep import session as s
+from aep.connected import Connected
+from aep.native_mqtt import Native
+from link.fault import Fault
+
+_TOPIC = "probe"
+TRUE = const(1)  # saved as `honest`
+FALSE = const(2)
+
+
+class Session(Connected):
+    """See aep/session.py."""
+
+    _stream = None  # type: Native  # type: ignore[assignment]
+
+    def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
+        """One report or answer; HANDED_OVER where this image does not say whether it was acknowledged. Raises
+        NotConfirmed or ConnectionLost."""
+        stream = self._stream
+        if stream is None:
+            raise s.SessionLost("there is no connection")
+        qos = 1 if sure or self._settings["report.type"] == "con" else 0
+        topic = mqtt.topic_of(self._settings, service)
+        receipt = []
+        self._ended(lambda until: receipt.append(stream.publish(topic, payload, qos, until)), until)
+        self._heard = self._sent = self.clock.now()
+        return receipt[0]
+
+    def _connect(self, address: str):
+        found = self._settings
+        ca = None
+        if found["protocol"] == "mqtts":  # the firmware names the server that it was given to TLS
+            address, ca = found["server.host"], mqtt.ca_of(found, self.clock)
+        return Native(found, address, self.clock, self._honest == TRUE, ca, self._arrived)
+
+    def _greet(self, until: int) -> None:
+        stream = self._stream
+        stream.connect(until)
+        if not self._honest:
+            self._honest = TRUE if stream.probe(_TOPIC, b"{}", until) else FALSE
+        if self._settings["mqtt.subscribe"]:
+            stream.subscribe(self._settings["mqtt.subscribe"], until)
+
+    def _sign(self, until: int) -> None:
+        self._stream.ping(until)
+        self._sent = self.clock.now()
+
+    def _silence(self, settings: dict) -> int:
+        return settings["mqtt.keepalive"]
+
+    def _take(self, data) -> None:
+        """It was kept when it came."""
+
+    def _arrived(self, topic: bytes, payload: bytes) -> bool:
+        """A downlink, before it is acknowledged; False where there is no room for it now."""
+        try:
+            parts = mqtt.downlink(self._settings, topic.decode(), payload)
+            return self._down(*parts) != s.BUSY
+        except (Fault, UnicodeError):
+            return False
