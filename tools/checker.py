@@ -110,6 +110,7 @@ def entries(run: Run) -> list[Entry]:
             uplink = Uplink(0, run.device, when, command.answer[2:], 0, b"", "83", when, "",
                             int.from_bytes(command.answer[:2], "big"))
             out.append({**_decoded(uplink, form), "taskId": command.task, "uplink": uplink})
+    out.sort(key=lambda entry: entry["uplink"].t)
     _number(run, out)
     return out
 
@@ -136,13 +137,14 @@ def _number(run: Run, found: list[Entry]) -> None:
     """Ids of ours for those that have none: a message whose acknowledgement never arrived came again."""
     nameless = [entry for entry in found if "id" not in entry]
     truth = Truth(run) if nameless else None
-    last: dict[bytes, Entry] = {}
+    last: dict[Any, Entry] = {}
     for number, entry in enumerate(nameless, 1):
-        before = last.get(entry["uplink"].payload)
+        key = entry["uplink"].payload, entry.get("taskId")
+        before = last.get(key)
         assert truth is not None
         again = before is not None and not _acknowledgement_arrived(run, truth, before["uplink"])
         entry["id"] = before["id"] if before is not None and again else -number
-        last[entry["uplink"].payload] = entry
+        last[key] = entry
 
 
 def waiting(flash: Flash) -> list[Entry]:
