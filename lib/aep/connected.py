@@ -11,7 +11,6 @@ from aep.refusals import Flooded
 from aep.stream_faults import ConnectionLost
 from device import events, orders
 from link import sockets
-from link.fault import NoName
 from store.shape import shaped
 
 _APART = const(10000)  # ms between two connects: 30 a minute are a ban of two hours (ctwing.md §4.2)
@@ -134,15 +133,10 @@ class Connected:
     def _resolved(self) -> str:
         """The platform's address. Raises NoName."""
         host, port = self._settings["server.host"], self._settings["server.port"]
-        try:
-            address = sockets.resolve(host, port, self._device.address)
-        except NoName:
-            if not self._address or (":" in self._address) != (":" in self._device.address):
-                raise
+        self._address, kept = sockets.resolve_or(host, port, self._device.address, self._address)
+        if kept:
             self.note(events.NAME_KEPT)
-            return self._address
-        self._address = address
-        return address
+        return self._address
 
     def _ended(self, step, until: int) -> None:
         """Does `step(until)`; a connection on which it fails is closed, so that the next opening makes another."""

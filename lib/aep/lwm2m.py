@@ -13,7 +13,7 @@ from aep.registration import LONGEST, SAVED, Registration  # noqa: F401 - SAVED 
 from aep.shortcuts import DIRECT, SHORT_RETRIES, SHORT_TIMEOUT, UPDATE
 from device import events, orders
 from link import sockets
-from link.fault import Fault, NoName
+from link.fault import Fault
 from m2m import client as c
 from m2m import objects
 
@@ -169,15 +169,10 @@ class Session(Registration):
     def _resolved(self) -> str:
         """The platform's address. Raises NoName."""
         host, port = self._settings["server.host"], self._settings["server.port"]
-        try:
-            address = sockets.resolve(host, port, self._device.address)
-        except NoName:
-            if not self._address or (":" in self._address) != (":" in self._device.address):
-                raise
+        self._address, kept = sockets.resolve_or(host, port, self._device.address, self._address)
+        if kept:
             self.note(events.NAME_KEPT)
-            return self._address
-        self._address = address
-        return address
+        return self._address
 
     def _short_cut(self, warm: bool) -> str:
         """The short cut by which a report may go at once, "" where there is none. `warm`: the socket was kept."""

@@ -32,6 +32,17 @@ def resolve(host: str, port: int, own: str) -> str:
     raise NoName("%s: no address of IPv%d" % (host, 6 if ":" in own else 4))
 
 
+def resolve_or(host: str, port: int, own: str, last: str) -> tuple:
+    """(address, False) as `resolve` gives it, or (`last`, True): that of last time, where the name does not resolve now
+    and it is of our own IP version. Raises NoName."""
+    try:
+        return resolve(host, port, own), False
+    except NoName:
+        if not last or (":" in last) != (":" in own):
+            raise
+        return last, True
+
+
 class Path:
     """A connected UDP socket. Make it only while a data call is up (creation binds it to the PDP's address), and make a
     new one after NoPath. `own` is a local port to ask for, 0 for any: whether it was free nobody says (quecpython.md

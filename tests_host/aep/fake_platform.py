@@ -25,6 +25,15 @@ class Sockets:
         return "221.229.214.202"
 
     @staticmethod
+    def resolve_or(host, port, own, last):
+        try:
+            return Sockets.resolve(host, port, own), False
+        except NoName:
+            if not last or (":" in last) != (":" in own):
+                raise
+            return last, True
+
+    @staticmethod
     def Path(address, port, clock):
         return Path(Sockets.platform)
 

@@ -29,7 +29,32 @@ LONGEST_CONNECT_S = 24
 """Whole seconds up to which a connect heeds the time-out; with any other it waits for lwIP to give up."""
 
 
-class StreamSocket(Socket):
+class Readable:
+    """What MicroPython makes of a stream's `read`."""
+
+    async def read(self, size: int = -1) -> bytes | None:
+        raise NotImplementedError
+
+    async def readline(self) -> bytes | None:
+        """A line with its end, or what there is at the end of the stream."""
+        out = b""
+        while not out.endswith(b"\n"):
+            part = await self.read(1)
+            if not part:
+                break
+            out += part
+        return out
+
+    async def readinto(self, buffer: Any) -> int | None:
+        """Fills the buffer as `read` would."""
+        found = await self.read(len(buffer))
+        if found is None:
+            return None
+        buffer[: len(found)] = found
+        return len(found)
+
+
+class StreamSocket(Readable, Socket):
     """One TCP socket. A peer's RST is 104 from then on, its FIN b'' (S25). What is left when the address is gone is 103
     (inferred: lwIP aborts the connections of an interface that goes down)."""
 
@@ -126,24 +151,6 @@ class StreamSocket(Socket):
                 break
             out += part
         return out
-
-    async def readline(self) -> bytes | None:
-        """A line with its end, or what there is at the end of the stream."""
-        out = b""
-        while not out.endswith(b"\n"):
-            part = await self.read(1)
-            if not part:
-                break
-            out += part
-        return out
-
-    async def readinto(self, buffer: Any) -> int | None:
-        """Fills the buffer as `read` would."""
-        found = await self.read(len(buffer))
-        if found is None:
-            return None
-        buffer[: len(found)] = found
-        return len(found)
 
     async def _filled(self) -> bool:
         """Waits for something to read; False where the time is up."""

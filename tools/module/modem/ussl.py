@@ -12,7 +12,7 @@ from typing import Any
 from cryptography import x509
 
 from tools.module.board import Board, Firmware, Thing
-from tools.module.modem.stream import StreamSocket
+from tools.module.modem.stream import Readable, StreamSocket
 from tools.module.modem.utime import rtc_us, zone_hours
 
 VERIFY_FAILED = -0x2700  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
@@ -26,7 +26,7 @@ NO_CHECK_TIME = 0x200000
 CHUNK = 4096
 
 
-class TlsSocket(Thing):
+class TlsSocket(Readable, Thing):
     """What `wrap_socket` gives: `read`, `readinto`, `readline`, `write`, `setblocking`, `close`, `getpeercert`, and no
     `recv`, `send` or `settimeout`: the time-out is the socket's own. The handshake is begun by construction and made
     with the first bytes to be read or written, since a constructor here cannot wait."""
@@ -59,21 +59,6 @@ class TlsSocket(Thing):
             part = await self._read(size - len(out) if size >= 0 else CHUNK)
             if part is None:
                 return out or None
-            if not part:
-                break
-            out += part
-        return out
-
-    async def readinto(self, buffer: Any) -> int | None:
-        found = await self.read(len(buffer))
-        if found is not None:
-            buffer[: len(found)] = found
-        return None if found is None else len(found)
-
-    async def readline(self) -> bytes | None:
-        out = b""
-        while not out.endswith(b"\n"):
-            part = await self.read(1)
             if not part:
                 break
             out += part
