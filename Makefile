@@ -39,8 +39,8 @@ bench: $(READY) ## datagrams, bytes, code size, heap and instructions of a repor
 	@$(PY) -m tools bench $(ARGS)
 
 fuzz: $(READY) ## five million inputs each for the DTLS and MQTT clients, 40 minutes; ARGS="--inputs 100000 --seed 7"
-	@$(PY) -m tests_host.dtls.fuzz $(or $(ARGS),--inputs 5000000)
-	@$(PY) -m tests_host.mqtt.fuzz $(or $(ARGS),--inputs 5000000)
+	@$(PY) -m tests_host.fuzz dtls $(or $(ARGS),--inputs 5000000)
+	@$(PY) -m tests_host.fuzz mqtt $(or $(ARGS),--inputs 5000000)
 
 logs: $(READY) ## the wakes of a device as its journal tells them; ARGS="run.littlefs"
 	@$(PY) -m tools logs $(ARGS)

@@ -1,5 +1,5 @@
 """The fuzz target as part of the tests: 200,000 inputs in CPython, 10,000 of them in each VM with the same outcome to
-the byte, and the heap one datagram may cost there. A longer run: `python -m tests_host.dtls.fuzz --inputs 5000000`."""
+the byte, and the heap one datagram may cost there. A longer run: `python -m tests_host.fuzz dtls --inputs 5000000`."""
 
 import os
 import subprocess
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests_host.conftest import judge
-from tests_host.dtls.fuzz import main
 from tests_host.dtls.fuzzing import Fuzz
+from tests_host.fuzz import main
 from tests_host.interpreters.run import LIB, ROOT
 
 INPUTS, IN_VM = 200_000, 10_000
@@ -42,5 +42,5 @@ def test_the_vm_comes_to_the_same_ends_within_a_bounded_heap(fuzz, vm):
 
 
 def test_no_input_of_many_breaks_the_client():
-    done = main(["--inputs", str(INPUTS), "--seed", str(SEED)])
+    done = main(["dtls", "--inputs", str(INPUTS), "--seed", str(SEED)])
     assert len(done.ends) > 1000  # many ways to end, not one early way

@@ -1,6 +1,6 @@
 """The fuzz target as part of the tests: 100,000 inputs in CPython, each held against a second reading of its bytes, and
 5,000 of them in each VM with the same outcome, in a heap of 48 KB. A longer run:
-`python -m tests_host.mqtt.fuzz --inputs 5000000`."""
+`python -m tests_host.fuzz mqtt --inputs 5000000`."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests_host.conftest import judge
+from tests_host.fuzz import main
 from tests_host.interpreters.run import LIB, ROOT
-from tests_host.mqtt.fuzz import main
 from tests_host.mqtt.fuzzing import heard, made
 from tests_host.mqtt.heard import summed
 
@@ -46,5 +46,5 @@ def test_the_vm_makes_the_same_of_it_in_48_kb(vm):
 
 
 def test_no_input_of_many_is_read_otherwise_than_by_the_reference():
-    done = main(["--inputs", str(INPUTS), "--seed", str(SEED)])
+    done = main(["mqtt", "--inputs", str(INPUTS), "--seed", str(SEED)])
     assert len(done.ends) > 1000  # many ways to end, not one early way
