@@ -90,7 +90,8 @@ def trace_of(error: BaseException) -> str:
 class Application:
     """One power-on's world as seen from main.py."""
 
-    def __init__(self, surface: dict[str, Any], profile: Any) -> None:
+    def __init__(self, surface: dict[str, Any], lacks: frozenset[str] = frozenset(),
+                 later: dict[str, dict[str, Any]] | None = None) -> None:
         self.host = greenlet.getcurrent()
         self.dead = False
         self.running = MAIN  # the thread that computes
@@ -99,8 +100,8 @@ class Application:
         self.modules: dict[str, Any] = {}
         self.path: list[str] = [""]
         self.surface = surface
-        self.lacks: frozenset[str] = profile.lacks
-        self.late = late(profile)
+        self.lacks = lacks
+        self.late = later or {}
         self.usr: Usr  # by `install`
 
     # -- calls of the firmware -------------------------------------------------------------------------------------
@@ -295,7 +296,7 @@ class CPythonEngine(Engine):
     async def run(self) -> None:
         self.board.deliver = self._deliver
         context = self._context = CutContext(self.flash.image, self.cut_at_program)
-        app = self._app = Application(self.surface(), self.board.profile)
+        app = self._app = Application(self.surface(), self.board.profile.lacks, late(self.board.profile))
         self._running: list[greenlet.greenlet] = []
         with self.flash.powered(context) as fs:
             try:
