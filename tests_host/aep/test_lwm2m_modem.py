@@ -2,6 +2,7 @@
 """AEP over the module's own LwM2M client: what is asked of it by AT commands, what is believed, what is kept
 (ctwing.md §1.6; quecpython.md §3.13)."""
 
+from aep import refusals
 from aep import session as s
 from device import orders
 from link.fault import NoModem
@@ -115,7 +116,7 @@ def test_without_a_sight_of_the_observe_registration_and_some_time_must_do():
 
 
 def test_a_refusal_is_not_provisioned_and_silence_is_silence():
-    for number, kind in ((17, s.NotProvisioned), (13, s.Silent)):
+    for number, kind in ((17, refusals.NotProvisioned), (13, s.Silent)):
         modem = generic(**{"QLWSTATUS?": "+QLWSTATUS: " + str(number), "QLWRD": ERROR})
         raised(kind, opened, modem)
         assert 1000 <= modem.time < 2000, "what it says at once may be of the registration before"
@@ -312,7 +313,8 @@ def test_a_report_that_the_poll_calls_lost_is_lost():
 
 
 def test_states_of_the_group():
-    for state, kind in (("REJECTED_BY_SERVER", s.NotProvisioned), ("TIMEOUT", s.Silent), ("REGISTERED", s.NotObserved)):
+    ends = (("REJECTED_BY_SERVER", refusals.NotProvisioned), ("TIMEOUT", s.Silent), ("REGISTERED", s.NotObserved))
+    for state, kind in ends:
         raised(kind, opened, group(**{"NMSTATUS?": ["+NMSTATUS: UNINITIALISED", "+NMSTATUS: " + state]}))
 
 
