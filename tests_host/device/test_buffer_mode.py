@@ -1,6 +1,6 @@
 """Buffer mode (guide §4.1.4.2): downlinks are acknowledged and kept in order until app.py asks for them."""
 
-from aep.session import BUSY, KEPT, MALFORMED
+from aep.session import BUSY, DONE, KEPT, MALFORMED
 from tests_host.device.test_commands import Device, meter
 from tests_host.device.test_cycle import counting
 from tests_host.device.world import World
@@ -50,7 +50,7 @@ def test_a_task_that_was_read_or_run_is_not_kept_again():
         assert len(device.commands.queue) == 1
         take()
         assert len(device.commands.queue) == 0
-    assert device.keep(taskId=7, serviceId=8001, valve_onoff=1) == KEPT and len(device.commands.queue) == 0
+    assert device.keep(taskId=7, serviceId=8001, valve_onoff=1) == DONE and len(device.commands.queue) == 0
 
 
 def test_buffer_is_bounded_and_the_platform_keeps_what_finds_no_room():

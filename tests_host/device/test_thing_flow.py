@@ -50,7 +50,7 @@ def test_services_that_are_wrong_end_as_an_error_with_a_hint_and_readings_are_ke
     import tests_host.device.world as world_module
 
     files = world_module.files
-    monkeypatch.setattr(world_module, "files", lambda plan: {**files(plan), "a/services.py": b"service(1)\n"})
+    monkeypatch.setattr(world_module, "files", lambda *args: {**files(*args), "a/services.py": b"service(1)\n"})
     world_module.image.cache_clear()
     try:
         with World({"payload": "thing-json"}) as world:
