@@ -57,7 +57,7 @@ class Session(Connected):
         return Connected.receive(self, until, asleep)
 
     def _report(self, number: int, service: int, payload: bytes, until: int) -> None:
-        self._answers.pop(number, None)
+        self._answers = {}  # those of before were repeats
         self._send(f.report(number, service, payload))
         if not self._until(lambda: number in self._answers, min(until, self.clock.now() + _ANSWER)):
             raise NotConfirmed("report not acknowledged")
