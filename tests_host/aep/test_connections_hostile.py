@@ -1,7 +1,9 @@
 """Sessions over a connection to a platform that says nearly what it should: whatever comes, a session ends in a fault
 of the device's family or goes well, in bounded time and memory, and the next one with an honest platform is good."""
 
+import contextlib
 import runpy
+import textwrap
 import tracemalloc
 
 import pytest
@@ -11,9 +13,12 @@ from aep import thing
 from device import settings_table
 from link.fault import Fault
 from tests_host.aep.stream_platform import Mqtt, Stream, Tcp, rooms
+from tests_host.aep.test_native_mqtt import BEGIN, END, FILES, TREE, bench_of
+from tests_host.module.broker import DISCONNECT, Broker, packet
 from tools.things.declaration import SERVICES
 
 SESSIONS = 500
+NATIVE_SESSIONS = 60
 OPEN, SEND, LISTEN = 200_000, 60_000, 60_000  # ms that the cycle would give
 LONGEST = OPEN + 6 * SEND + 2 * LISTEN  # of one hostile session below
 LARGEST = 1100  # bytes of a frame; AEP's end at 1080 (ctwing.md §2.5)
@@ -30,7 +35,7 @@ WAYS = {
 
 
 class Device:
-    """What a session asks of the device, and its keeping of commands, which answers as it is asked to or as it comes."""
+    """What a session asks of the device, and its keeping of commands, which answers as it is to or as it comes."""
 
     address, imei = "10.0.0.2", "863318069987727"
 
@@ -108,12 +113,58 @@ def test_what_a_hostile_platform_says_is_not_heaped_up(way, monkeypatch):
     try:
         for _ in range(40):
             platform.hostile, device.honest = 1.0, False
-            try:
+            with contextlib.suppress(Fault):
                 lives(session, platform, service_of(way))
-            except Fault:
-                pass
             session.close()
         held = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/lib/*")])
     finally:
         tracemalloc.stop()
     assert sum(one.size for one in held.statistics("filename")) < MEMORY
+
+
+class HostileBroker(Broker):
+    """Every other connection meets what Mqtt makes of a broker's answers."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.platform = Mqtt(seed)
+        self.silent = set(range(16))
+        self.on_packet = self.answers
+
+    def answers(self, kind):
+        _, first, body = self.came[-1]
+        if kind == DISCONNECT:
+            self.links[-1].transport.close()
+            return
+        self.platform.hostile = len(self.links) % 2
+        for piece in self.platform.replies(packet(first, body)):
+            self.links[-1].transport.write(piece)
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_the_firmwares_client_ends_in_a_fault_too_and_leaves_nothing(tells):
+    """It swallows much, so its session may seem good; what counts is that the next one is, and that all ends."""
+    broker = HostileBroker(f"native {tells}")
+    bench = bench_of("cpython", broker, tells=tells)
+    main = f"""
+        for number in range({NATIVE_SESSIONS}):
+            c = native(honest={tells}, arrived=lambda topic, payload: True)
+            for call, args in ((c.connect, ()), (c.publish, ('t', b'1' * 60, 1)), (c.ping, ()), (c.receive, ()),
+                               (c.publish, ('t', b'2' * 200, 1))):
+                out, took = tried(call, *(args + (soon(),)))
+                assert took <= 60, (call, took)
+                if isinstance(out, tuple) and isinstance(out[1], int):
+                    print(number & 1, out[1])
+                    break
+            else:
+                print(number & 1, 0)
+            c.close()
+        print('left', left())
+    """
+    bench.run(BEGIN + textwrap.dedent(main) + END, files={f"a/{name}": (TREE / name).read_text() for name in FILES})
+    assert not bench.events.of("crash")
+    # The firmware acknowledges in threads of its own, which say so when their socket has gone.
+    printed = [line for line in bench.printed() if line[:2] in ("0 ", "1 ", "le")]
+    assert printed[-1] == "left []" and len(printed) == NATIVE_SESSIONS + 1 and broker.open() == 0
+    assert {line for line in printed if line[0] == "1"} == {"1 0"}
+    assert len({line for line in printed if line[0] == "0"}) > 3
