@@ -46,8 +46,9 @@ and a sample follows within a second or two."""
 
 EXCHANGE_LIFETIME = 247.0  # seconds, RFC 7252 §4.8.2
 
-FAILED = re.compile(r"^ERROR:\w+:(?!E\d+ )")
-"""The device's log line of a reading or handler that failed; faults (E25 …) are met by trying again."""
+FAILED = re.compile(r"^ERROR:(?!MQTT:)\w+:(?!E\d+ )")
+"""The device's log line of a reading or handler that failed; faults (E25 …) are met by trying again, and what the
+firmware's MQTT client says becomes one of them."""
 
 
 @dataclass

@@ -15,7 +15,7 @@ DOWNLINK, UPLINK_ACK, DOWNLINK_ACK = 3, 0x82, 0x83
 
 
 def packets(protocol: str, data: bytes) -> Iterator[bytes]:
-    """The whole messages of a segment. A sender here never cuts one in two."""
+    """The messages of a segment. A sender here cuts one in two only on purpose; the pieces count as the report's."""
     while data:
         size = _mqtt_length(data) if protocol == "mqtt" else _frame_length(data)
         yield data[:size]
@@ -56,6 +56,8 @@ def classify(protocol: str, trace: list[Datagram]) -> list[str]:
 
 
 def _kind(protocol: str, packet: bytes, direction: str, asked: set[bytes]) -> str:
+    if len(packet) < 2:
+        return REPORT
     if protocol == "mqtt":
         return _mqtt_kind(packet, direction, asked)
     if packet[0] in (DOWNLINK, DOWNLINK_ACK):

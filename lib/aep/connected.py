@@ -8,7 +8,7 @@ from micropython import const
 
 from aep import session as s
 from aep.refusals import Flooded
-from aep.stream_faults import ConnectionLost
+from aep.stream_faults import ConnectionLost, NotConfirmed
 from device import events, orders
 from link import sockets
 from store.shape import shaped
@@ -62,13 +62,10 @@ class Connected:
         """Connects and greets, or shows that a kept connection lives.
         Raises NoName, NoPath, or one of aep.session's and aep.stream_faults' errors."""
         self._count = 0
-        self.resumed = self._stream is not None
-        if self._stream is not None:
-            if self.refresh or self.clock.now() - self._heard > s.NAT_IDLE:
-                self.refresh = False
-                self._ended(self._sign, until)
-            return
+        self.resumed = self._stream is not None and self._lives(until)
         self.refresh = False
+        if self.resumed:
+            return
         wait = _last[0] + _APART - self.clock.now()
         if wait > 0:
             self.clock.sleep(wait)
@@ -137,6 +134,17 @@ class Connected:
         if kept:
             self.note(events.NAME_KEPT)
         return self._address
+
+    def _lives(self, until: int) -> bool:
+        """Whether a kept connection can still be used; one that a NAT has forgotten says so, or nothing at all."""
+        if not self.refresh and self.clock.now() - self._heard <= s.NAT_IDLE:
+            return True
+        try:
+            self._ended(self._sign, until)
+        except (ConnectionLost, NotConfirmed):
+            self.note(events.PATH_LOST)
+            return False
+        return True
 
     def _ended(self, step, until: int) -> None:
         """Does `step(until)`; a connection on which it fails is closed, so that the next opening makes another."""

@@ -328,11 +328,13 @@ class Native:
         """The firmware's callback. What it raises ends the connection before the message is acknowledged."""
         self._came += 1
         with _door:
-            if self._closing or len(self._messages) >= _QUEUE:
+            full = len(self._messages) >= _QUEUE
+            if self._closing or full and self._arrived is None:
                 raise BadFrame("too many messages")
             if self._arrived is not None and not self._arrived(topic, payload):
                 raise BadFrame("not taken")
-            self._messages.append((topic, payload))
+            if not full:  # else it was taken, and what waits says well enough that something came
+                self._messages.append((topic, payload))
 
 
 def _quietly(client) -> None:

@@ -18,6 +18,7 @@ _ANSWER = const(10000)  # ms for the answer to a login, report or heartbeat; est
 _RESULTS = {1: refusals.Refused, 2: refusals.NotProvisioned, 3: refusals.NotProvisioned, 4: LoggedIn}
 _WORDS = {1: "unknown error", 2: "device not registered", 3: "wrong token", 4: "already logged in"}
 _TASKS = const(0xFFFF)
+_HELD = const(16)  # commands of version 1.0 that wait in memory; estimate
 
 
 def session(settings: dict, saved: dict):
@@ -35,6 +36,7 @@ class Session(Connected):
         self._login = -1  # its result
         self._beats = 0  # heartbeats that were not answered
         self._answers = {}  # message id: result
+        self._held = []  # commands that there was no room for
 
     def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
         """One report or answer; ACKNOWLEDGED by version 1.1, else HANDED_OVER once the platform has been seen to read
@@ -50,8 +52,12 @@ class Session(Connected):
             self._send(frame)
         return s.HANDED_OVER
 
+    def receive(self, until: int, asleep: bool = False):
+        self._store()
+        return Connected.receive(self, until, asleep)
+
     def _report(self, number: int, service: int, payload: bytes, until: int) -> None:
-        self._answers.pop(number, None)
+        self._answers = {}  # those of before were repeats
         self._send(f.report(number, service, payload))
         if not self._until(lambda: number in self._answers, min(until, self.clock.now() + _ANSWER)):
             raise NotConfirmed("report not acknowledged")
@@ -106,4 +112,12 @@ class Session(Connected):
                 if kept in (s.DONE, s.MALFORMED):
                     self._send(f.answer(task, 0 if kept == s.DONE else 2))
             else:
-                self._down(body)
+                self._held.append(body)
+        self._store()
+
+    def _store(self) -> None:
+        """Version 1.0 has no word for "no room": the platform does not send again what it has sent, so that waits here
+        until others have run."""
+        while self._held and self._down(self._held[0]) != s.BUSY:
+            self._held.pop(0)
+        del self._held[_HELD:]

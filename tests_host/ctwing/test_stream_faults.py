@@ -103,6 +103,44 @@ def test_a_dropped_report_is_not_stored(way):
 
 
 @both
+def test_a_report_ends_the_connection_and_is_not_stored(way):
+    async def work(here):
+        device, stream = await way.enter(here)
+        here.aep.fault("reset-report", device, strikes=1)
+        stream.send(way.report)
+        assert await stream.closed() == b""
+        assert here.aep.uplinks(device) == []
+
+    real(work)
+
+
+@both
+def test_a_sign_of_life_is_not_answered(way):
+    async def work(here):
+        device, stream = await way.enter(here)
+        here.aep.fault("silent-beat", device, strikes=1)
+        beat, answer = ("c000", "d000") if way.protocol == "mqtt" else ("04", "06")
+        stream.send(beat)
+        assert await stream.silent()
+        assert await stream.ask(beat, len(answer) // 2) == answer
+
+    real(work)
+
+
+@both
+@pytest.mark.parametrize(("kind", "begins"), [("noise", ""), ("long", "32ffffff7f 03ffff"), ("foreign", b"HTTP".hex())])
+def test_what_goes_down_is_no_frame(way, kind, begins):
+    async def work(here):
+        device, stream = await way.ready(here)
+        here.aep.fault("hostile-frames", device, strikes=1, value=kind)
+        first = await stream.ask(way.login(device), 3)
+        assert first != way.welcome[:6] and any(one.startswith(first) or first.startswith(one)
+                                                for one in begins.split() or [first])
+
+    real(work)
+
+
+@both
 def test_the_connection_is_closed_right_after_its_login(way):
     async def work(here):
         device, stream = await way.ready(here)
@@ -214,7 +252,7 @@ def test_a_ban_closes_the_connection_and_keeps_its_address_out_for_as_long_as_it
 
 @pytest.mark.parametrize(("name", "value"), [
     ("refuse-connect", 0), ("refuse-connect", 6), ("refuse-connect", "3"), ("refuse-login", 5), ("refuse-login", True),
-    ("ban", 0), ("ban", "1"), ("half-open", 1),
+    ("ban", 0), ("ban", "1"), ("half-open", 1), ("hostile-frames", "loud"), ("silent-beat", 1),
 ])
 def test_an_argument_that_a_switch_does_not_take_is_refused(world, name, value):
     with pytest.raises(AepError):

@@ -71,6 +71,8 @@ class Link(asyncio.Protocol):
         self.data += data
         while len(self.data) >= 2:
             length, head = self.data[1], 2
+            if length & 0x80 and len(self.data) == 2:
+                return
             if length & 0x80:
                 length, head = length & 0x7F | self.data[2] << 7, 3
             if len(self.data) < head + length:

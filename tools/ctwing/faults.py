@@ -129,7 +129,7 @@ TABLE: tuple[Switch, ...] = (
     Switch("alert-unknown-session", "a record of a DTLS session that is not known gets a fatal alert; for all "
            "devices"),
     Switch("end-dtls", "the DTLS session is ended by close_notify", when=NOW),
-    # of MQTT and TCP; drop-ack, drop-report and repeat-commands are theirs as well
+    # of MQTT and TCP; drop-ack, drop-report, reset-report and repeat-commands are theirs as well
     Switch("refuse-connect", "MQTT's CONNECT is answered with an error code", argument="code", default=3,
            check=_up_to(5)),
     Switch("refuse-login", "TCP's login is answered with an error result", argument="result", default=4,
@@ -139,6 +139,10 @@ TABLE: tuple[Switch, ...] = (
     Switch("take-over", "a TCP login ends the device's other connection, where it would get result 4"),
     Switch("merge-frames", "what goes down waits a moment, and goes together with what follows"),
     Switch("split-frames", "what goes down goes byte by byte"),
+    Switch("silent-beat", "a heartbeat or PINGREQ is not answered"),
+    Switch("hostile-frames", "what goes down is replaced: by random bytes, by a length that is never reached, or by "
+           "what another protocol's server says", argument="noise, long or foreign", default="noise",
+           check=_one_of("noise", "long", "foreign")),
     Switch("ban", "the address of a TCP device that connected is kept out", NOW, "seconds", 7200.0, _long),
     # of all answers
     Switch("delay-answers", "answers come late", argument="seconds", default=3.0, check=_seconds),

@@ -27,6 +27,7 @@ class MqttFront(StreamFront):
     """`wrapped`: transparent commands go as {"taskId": …, "payload": …}, not bare (ctwing.md §10: unknown)."""
 
     silence = "no packet"
+    endless = b"\x32\xff\xff\xff\x7f"
 
     def __init__(self, loop: asyncio.AbstractEventLoop, events: Events, store: Store, faults: Faults, *,
                  wrapped: bool = False) -> None:
@@ -113,7 +114,7 @@ class MqttFront(StreamFront):
     # what comes up
 
     def _publish(self, link: Link, packet: Any, row: int) -> None:
-        if self.faults.take("drop-report", link.device.id):
+        if self.withheld(link):
             return
         mid = packet.packet_id or 0
         stored = self._unreleased.setdefault(link, set())
@@ -143,7 +144,8 @@ class MqttFront(StreamFront):
     def _answer(self, link: Link, kind: int, packet: Any) -> None:
         send = link.connection.send
         if kind == p.PINGREQ:
-            send(p.PingRespPacket.build().to_bytes())
+            if not self.faults.take("silent-beat", link.device.id):
+                send(p.PingRespPacket.build().to_bytes())
         elif kind == p.SUBSCRIBE:
             topics = packet.payload.topics
             link.observed.update((topic, topic) for topic, _ in topics)

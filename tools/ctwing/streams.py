@@ -5,6 +5,7 @@ acknowledges them. Frames and packets are tcp.py's and mqtt.py's.
 """
 
 import asyncio
+import random
 import ssl
 from collections import deque
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from tools.world.events import Events
 PAUSE = 0.05  # seconds between a login and the first command; an estimate
 RAW_LIMIT = 4096  # bytes of what is no frame that are kept in the trace
 MERGE_TIME, SPLIT_TIME = 0.2, 0.02  # seconds that frames wait for others, and between the bytes of one
+NOISE = 64  # bytes
+FOREIGN = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 ACK_TIME = 30.0  # seconds a device has to acknowledge a command before it waits again; an estimate
 
 
@@ -107,6 +110,9 @@ class Connection(asyncio.Protocol):
         self.front.lost(self, "closed by the device" if exc is None else f"connection lost: {exc}")
 
     def send(self, raw: bytes) -> None:
+        hostile = self.front.faults.take("hostile-frames", self.who)
+        if hostile is not None:
+            raw = self.front.hostile(hostile)
         self.front.traced("down", self, raw)
         split, merged = (self.front.faults.take(name, self.who) for name in ("split-frames", "merge-frames"))
         if not (split or merged or self.waiting):
@@ -135,6 +141,7 @@ class Connection(asyncio.Protocol):
 
 class StreamFront:
     silence = "no heartbeat"  # what ends a device that says nothing
+    endless = b"\x03\xff\xff"  # the beginning of the longest frame that the protocol can say
 
     def __init__(self, loop: asyncio.AbstractEventLoop, events: Events, store: Store, faults: Faults) -> None:
         self.loop, self.events, self.store, self.faults = loop, events, store, faults
@@ -142,6 +149,7 @@ class StreamFront:
         self._links: dict[str, Link] = {}  # by device id
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
+        self._noise = random.Random(self.silence)
 
     # what each protocol does in its own way
 
@@ -193,6 +201,10 @@ class StreamFront:
         if struck:
             self.store.note(row, "not read: half-open")
         return struck
+
+    def hostile(self, kind: str) -> bytes:
+        """What goes down instead of a frame."""
+        return self._noise.randbytes(NOISE) if kind == "noise" else self.endless if kind == "long" else FOREIGN
 
     def malformed(self, connection: Connection, raw: bytes, reason: str) -> None:
         """Closes a connection that cannot go on, and says why."""
@@ -283,6 +295,13 @@ class StreamFront:
         """A report that does not fit the product; the platform does not keep it."""
         self.store.note(row, f"dropped: {why}")
         self._emit("discarded", why, device=link.device.id, payload=payload, reason=why)
+
+    def withheld(self, link: Link) -> bool:
+        """Whether a report is not taken, on purpose; with reset-report the connection ends with it."""
+        reset = self.faults.take("reset-report", link.device.id)
+        if reset:
+            link.connection.transport.abort()
+        return bool(reset or self.faults.take("drop-report", link.device.id))
 
     def uplink(self, link: Link, payload: bytes, kind: str, found: dict[str, Any] | None = None, *, mid: int = 0,
                topic: str = "", service: int = 0) -> int:

@@ -77,7 +77,7 @@ class TcpFront(StreamFront):
             else:
                 self._wrong(connection, row, f"a {f.NAMES[raw[0]]} before the login")
             return
-        if raw[0] == f.HEARTBEAT:
+        if raw[0] == f.HEARTBEAT and not self.faults.take("silent-beat", link.device.id):
             connection.send(bytes([f.BEAT]))
         if raw[0] == f.HEARTBEAT or self.any_frame:
             self.alive(link)
@@ -135,7 +135,7 @@ class TcpFront(StreamFront):
             self.end(device, "its address is banned")
 
     def _uplink(self, link: Link, body: bytes, row: int) -> None:
-        if self.faults.take("drop-report", link.device.id):
+        if self.withheld(link):
             return
         if link.product.transparent:
             self.uplink(link, body, link.binding)

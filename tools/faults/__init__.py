@@ -6,7 +6,7 @@ A fault strikes before one wake and heals after another, or never. `python -m to
 
 from dataclasses import replace
 
-from tools.faults import cellular, datagrams, hardware, platform, secure
+from tools.faults import cellular, connections, datagrams, hardware, platform, secure, tls
 from tools.faults.fault import Fault
 
 ROOMS: dict[str, tuple[Fault, ...]] = {
@@ -15,6 +15,8 @@ ROOMS: dict[str, tuple[Fault, ...]] = {
     "The module": hardware.FAULTS,
     "The platform": platform.FAULTS,
     "DTLS": secure.FAULTS,
+    "MQTT and TCP": connections.FAULTS,
+    "MQTTS": tls.FAULTS,
 }
 """The table by where a fault comes from."""
 
@@ -39,7 +41,7 @@ JOURNAL = {
 FAULT with the error's code."""
 
 TABLE: tuple[Fault, ...] = tuple(
-    replace(fault, journal=JOURNAL.get(fault.name, "FAULT" if fault.ends else ""))
+    replace(fault, journal=fault.journal or JOURNAL.get(fault.name, "FAULT" if fault.ends else ""))
     for faults in ROOMS.values() for fault in faults
 )
 

@@ -1,10 +1,13 @@
 """What faults do to a world, whether the module is on or off at the time."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 from littlefs import LittleFSError
 
+from tools.ctwing.tls import Authority
+from tools.deployment import PORTS, STREAM_ADDRESS
 from tools.module.modem.radio import Radio
 from tools.scenario import Run, profile
 
@@ -99,3 +102,31 @@ def free_flash(run: Run) -> None:
     elif run.module.flash.exists(BALLAST):
         run.module.flash.remove(BALLAST)
         run.events.emit("world", "flash", "free")
+
+
+def file(run: Run, name: str, content: bytes | None) -> None:
+    """A file of /usr is this now, or is gone; only while the module is off."""
+    assert radio(run) is None
+    if content is not None:
+        run.module.flash.write(name, content)
+    elif run.module.flash.exists(name):
+        run.module.flash.remove(name)
+
+
+def configure(run: Run, **settings: Any) -> None:
+    """Somebody has written other settings to config.json, with `_` for the dot; only while the module is off."""
+    known = json.loads(run.module.flash.read("config.json"))
+    known.update({name.replace("_", ".", 1): value for name, value in settings.items()})
+    file(run, "config.json", json.dumps(known, indent=1).encode())
+
+
+def serve(run: Run, protocol: str, authority: Authority | None = None) -> None:
+    """The platform opens its front of this protocol as well, or anew with what this authority signs."""
+
+    async def opened() -> None:
+        if authority is not None:
+            run.aep.authority = authority
+        real = await getattr(run.aep, "start_" + protocol)()
+        run.network.serve_stream(STREAM_ADDRESS, PORTS[protocol], real)
+
+    run.aep.loop.create_task(opened())

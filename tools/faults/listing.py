@@ -1,6 +1,7 @@
 """The table of faults as a person reads it: on a terminal, and as docs/failure-semantics.md."""
 
 import json
+from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +19,7 @@ Every fault that the tools can bring about, and its end. *Recovers* means: nothi
 twice except as the row says, and every command is answered. Otherwise the device tells its error with a hint, keeps
 what it has and tries again, ever less often. `make run ARGS="--fault NAME"` shows one; those with * may be drawn by
 `--fault {RANDOM}`. `test_a_fault_ends_as_its_row_says` in `tests_host/faults/test_table.py` walks them all, in both
-engines.
+engines; those of connections, which are named after their way, `tests_host/faults/test_connections.py`.
 
 What holds for all of them:
 
@@ -26,6 +27,10 @@ What holds for all of them:
   full the oldest go, and are counted (`dropped`).
 - A report is repeated only where its acknowledgement did not arrive or could not be noted; the repeat carries the
   same ids.
+- A connection is tried at most once in ten seconds and three times in a wake: far from the thirty a minute for which
+  the platform keeps an address out.
+- What the platform takes and throws away without a word cannot be seen: version 1.0 of TCP acknowledges nothing, and
+  MQTT acknowledges a thing model's report that does not fit the product's services, too.
 - A command is stored before the platform is told that it arrived, and runs once; one that a reset interrupted is
   answered *interrupted*, or run again where its handler is declared idempotent.
 
@@ -60,8 +65,8 @@ def document() -> str:
     lines = INTRODUCTION.splitlines()
     for room, faults in ROOMS.items():
         lines += [f"## {room}", "", "| fault | what happens | end | kept, repeated, dropped |", "|---|---|---|---|"]
-        for fault in faults:
-            name = f"`{fault.name}`" + (" *" if fault.passing else "")
-            lines.append(f"| {name} | {fault.text} | {end_of(fault)} | {fault.kept} |")
+        for (text, end, kept), alike in groupby(faults, lambda fault: (fault.text, end_of(fault), fault.kept)):
+            names = ", ".join(f"`{fault.name}`" + (" *" if fault.passing else "") for fault in alike)
+            lines.append(f"| {names} | {text} | {end} | {kept} |")
         lines.append("")
     return "\n".join(lines)

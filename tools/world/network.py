@@ -21,6 +21,8 @@ from tools.world.tcp import Segment
 
 Address = tuple[str, int]
 
+OPEN, REFUSED, MUTE = "open", "refused", "mute"
+
 NO_SUCH_NAME = -2
 """What lwIP's resolver says of an unknown name (quecpython.md §3.9)."""
 
@@ -116,6 +118,7 @@ class Network:
         self.held_up = 0.0  # share that is overtaken by what is sent after it
         self.blackout_until = 0.0  # world seconds until which nothing arrives
         self.names_fail = False  # the carrier's name servers do not answer
+        self.ports = OPEN  # what a SYN meets: OPEN, REFUSED where nobody listens, MUTE where there is no host
         self.dropped = 0  # downlinks that found no binding, no module or a stranger's address
         self._latency = random.Random(f"{seed}/latency")
         self._loss = {way: random.Random(f"{seed}/loss/{way}") for way in ("up", "down")}
@@ -145,12 +148,12 @@ class Network:
 
     def listening(self, remote: Address) -> MemoryServer | None:
         """The server behind a public address, None where nobody listens."""
-        real = self._streams.get(remote)
+        real = self._streams.get(remote) if self.ports == OPEN else None
         return None if real is None else self.loop.servers.get(real[1])
 
     def serves(self, remote: Address) -> bool:
         """Whether there is a host at all: one that answers a SYN to a closed port with RST."""
-        return remote[0] in {ip for ip, _ in (*self._served, *self._streams)}
+        return self.ports != MUTE and remote[0] in {ip for ip, _ in (*self._served, *self._streams)}
 
     def name(self, name: str, addresses: Iterable[str]) -> None:
         """From now on `name` resolves to these."""
