@@ -11,6 +11,7 @@ from tools.scenario import Plan, play, quicker
 from tools.tables import ROOT, SETTINGS, literal, moves, states
 from tools.things.document import document as thing_models
 from tools.timeline import Timeline
+from tools.wakes import picture
 
 
 def configuration() -> str:
@@ -88,6 +89,7 @@ DOCUMENTS = {
     ROOT / "docs/failure-semantics.md": document,
     ROOT / "docs/thing-models.md": thing_models,
     ROOT / "docs/timeline.svg": timeline,
+    ROOT / "docs/wakes.svg": picture,
 }
 
 
