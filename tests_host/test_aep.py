@@ -10,13 +10,17 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests_host.conftest import judge
 from tests_host.ctwing.raw_device import IMEI, answer, notification, register, token_of
 from tests_host.ctwing.stream_device import NUMBER, connect, login
+from tools.__main__ import cli
 from tools.aep import UnixLoop
+from tools.ctwing import mosquitto
 from tools.scenario import ROOT
 
 COMMAND = [sys.executable, "-m", "tools", "aep"]
@@ -115,6 +119,28 @@ def test_a_device_of_mqtt_or_tcp_is_shown_with_its_token_and_logs_in(protocol, w
             known = json.loads(get(url + "api/devices"))[0]
             assert (known["online"], known["protocol"], known["number"]) == (True, protocol, NUMBER)
             assert known["registration"]["address"].endswith(f" by {protocol.upper()}")
+
+
+def test_mosquitto_runs_behind_the_mqtt_front_as_long_as_the_aep():
+    judge("mosquitto")
+    with running("--device", NUMBER, "--protocol", "mqtt", "--token", "t", "--broker", "mosquitto") as found:
+        process, _, _, printed = found
+        folder = Path(re.search(r"client connected from (\S+)/socket:", printed)[1])
+        device, port = re.search(r"device (\d+)", printed)[1], int(re.search(r"mqtt://127\.0\.0\.1:(\d+)", printed)[1])
+        assert folder.exists()
+        with socket.create_connection(("127.0.0.1", port), 10) as stream:
+            stream.sendall(connect(device, "t"))
+            assert stream.recv(100).hex() == "20020000"
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read()
+        assert process.wait(10) == 0 and f"as {device}" in rest and "destroyed" not in rest and "Traceback" not in rest
+        assert not folder.exists()
+
+
+def test_a_mosquitto_that_is_missing_is_named_with_its_install_line(monkeypatch):
+    monkeypatch.setattr(mosquitto, "PROGRAMS", ("no-such-mosquitto",))
+    done = CliRunner().invoke(cli, ["aep", *FREE, "--broker", "mosquitto"])
+    assert done.exit_code == 1 and "mosquitto is not installed: apt-get install mosquitto" in done.output
 
 
 def run(*arguments):

@@ -14,12 +14,14 @@ from aiohttp import web
 from rich.console import Console
 
 from tools.ctwing.aep import Aep
-from tools.ctwing.checks import ENCRYPTIONS, ENDPOINTS, POWER_MODES, PROTOCOLS, AepError
+from tools.ctwing.checks import BROKERS, ENCRYPTIONS, ENDPOINTS, POWER_MODES, PROTOCOLS, AepError
+from tools.ctwing.mosquitto import NoBroker
 from tools.ctwing.store import Store
 from tools.ctwing.web import application, text_of
 from tools.timeline import Timeline
 from tools.world.events import Event, Events
 
+Broker = enum.Enum("Broker", {name: name for name in BROKERS}, type=str)  # type: ignore[misc]
 Endpoint = enum.Enum("Endpoint", {name: name for name in ENDPOINTS}, type=str)  # type: ignore[misc]
 Encryption = enum.Enum("Encryption", {name: name for name in ENCRYPTIONS}, type=str)  # type: ignore[misc]
 Protocol = enum.Enum("Protocol", {name: name for name in PROTOCOLS}, type=str)  # type: ignore[misc]
@@ -62,6 +64,9 @@ def aep(
     psk: Annotated[str, typer.Option(help="Their key as text; without it each is given one.")] = "",
     connection_id: Annotated[int, typer.Option(min=0, max=32, help="Bytes of a DTLS connection id (RFC 9146); 0: none. "
                                                "With one our own server speaks DTLS, else Mbed TLS.")] = 0,
+    broker: Annotated[
+        Broker, typer.Option(help="What serves MQTT; mosquitto is started and ended with the AEP.")
+    ] = Broker.own,  # type: ignore[attr-defined]
     imsi: Annotated[str, typer.Option(help="IMSI of the devices, for urn:imei-imsi.")] = "",
     seconds: Annotated[float, typer.Option("--for", min=0, help="End after so many seconds; 0: at Ctrl-C.")] = 0.0,
 ) -> None:
@@ -80,7 +85,7 @@ def aep(
         events = Events(loop.time)
         events.listeners += [Timeline(out), lambda event: _forget(events, event)]
         platform = Aep(loop, events, store=store, seed=time.time_ns(), token_length=None,
-                       connection_id=connection_id)
+                       connection_id=connection_id, broker=broker.value)
         product = {"protocol": protocol.value, "endpoint_format": endpoint_format.value,
                    "power_mode": power_mode.value, "encryption": encryption.value}
         _devices(out, platform, device or [], product, {"imsi": imsi, "psk": psk, "token": token})
@@ -123,17 +128,9 @@ def _devices(
 async def _serve(
     out: Console, platform: Aep, host: str, ports: dict[str, int], http: int, seconds: float
 ) -> None:
-    starts = {"coap": platform.start, "coaps": platform.start_dtls, "tcp": platform.start_tcp,
-              "mqtt": platform.start_mqtt, "mqtts": platform.start_mqtts}
-    opened = []
-    for (scheme, start), (option, number) in zip(starts.items(), ports.items(), strict=True):
-        try:
-            opened.append(f"{scheme}://{_joined(*await start(host, number))}")
-        except OSError as error:
-            _fail(out, f"{'UDP' if scheme.startswith('coap') else 'TCP'} {host}:{number}: {_reason(error)}",
-                  f"end what listens there, or choose another --{option} or --host")
     runner = web.AppRunner(application(platform), access_log=None)
     try:
+        opened = await _opened(out, platform, host, ports)
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, http)
@@ -149,6 +146,22 @@ async def _serve(
     finally:
         platform.stop()
         await runner.cleanup()
+
+
+async def _opened(out: Console, platform: Aep, host: str, ports: dict[str, int]) -> list[str]:
+    """Opens the fronts; where they listen."""
+    starts = {"coap": platform.start, "coaps": platform.start_dtls, "tcp": platform.start_tcp,
+              "mqtt": platform.start_mqtt, "mqtts": platform.start_mqtts}
+    opened = []
+    for (scheme, start), (option, number) in zip(starts.items(), ports.items(), strict=True):
+        try:
+            opened.append(f"{scheme}://{_joined(*await start(host, number))}")
+        except NoBroker as error:
+            _fail(out, str(error), "or leave out --broker")
+        except OSError as error:
+            _fail(out, f"{'UDP' if scheme.startswith('coap') else 'TCP'} {host}:{number}: {_reason(error)}",
+                  f"end what listens there, or choose another --{option} or --host")
+    return opened
 
 
 async def _until_stopped(loop: asyncio.AbstractEventLoop, seconds: float) -> None:

@@ -65,6 +65,8 @@ LINES: dict[str, Callable[[Event], str]] = {
     "request-expired": lambda e: "request expired: " + e.text,
     "switch": lambda e: "SWITCH " + e.text,
     "offline": lambda e: e.text,
+    "broker": lambda e: "mosquitto: " + e.text,
+    "broker-failed": lambda e: e.text,
     "malformed": lambda e: "malformed: " + e.text,
     "reset": lambda e: "RST: " + e.text,
 }
@@ -97,7 +99,7 @@ class Timeline:
 
 def _bad(event: Event) -> bool:
     return event.kind in ("crash", "fault", "rejected", "command-failed", "command-expired", "observe-failed",
-                          "dtls-refused") or (
+                          "dtls-refused", "broker-failed") or (
         event.kind == "log" and event.text.startswith(("ERROR", "CRITICAL")))
 
 

@@ -9,7 +9,7 @@ from tests_host.conftest import judge
 from tests_host.ctwing.raw_device import answer, notification, on_session, payload_of, register
 from tools.__main__ import cli
 from tools.bench import command, device, dtls, instructions, measure, mqtt, peer, sheets
-from tools.bench.exchanges import FURTHER, count
+from tools.bench.exchanges import FURTHER, count, each_way
 from tools.ctwing.store import TraceRow
 from tools.figures import COMMAND, REPORT, SESSION
 from tools.scenario import quicker
@@ -60,6 +60,14 @@ def test_what_is_counted_is_all_that_was_on_the_wire(played):
             assert count(traces[name], REPORT) == by_hand(traces[name])
         rest = by_hand(traces["command"])["bytes"] - count(traces["command"], COMMAND)["bytes"]
         assert rest == count(traces["command"], REPORT)["bytes"] > 0
+
+
+def test_what_goes_up_and_what_goes_down_is_all_there_is(played):
+    warm = each_way(played[0]["warm"], REPORT)
+    for way in ("up", "down"):
+        assert warm[way] == by_hand([row for row in played[0]["warm"] if row.direction == way])
+    both = each_way(played[0]["cold"], SESSION, REPORT)
+    assert {key: both["up"][key] + both["down"][key] for key in both["up"]} == count(played[0]["cold"], SESSION, REPORT)
 
 
 def test_the_peer_plays_the_same_part(played):

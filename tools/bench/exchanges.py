@@ -42,5 +42,15 @@ def kinds(rows: Sequence[TraceRow]) -> list[tuple[str, int]]:
 
 def count(rows: Sequence[TraceRow], *wanted: str) -> Count:
     """{"datagrams", "bytes"} of these kinds, or of all."""
-    sizes = [size for kind, size in kinds(rows) if not wanted or kind in wanted]
+    return _sum([size for kind, size in kinds(rows) if not wanted or kind in wanted])
+
+
+def each_way(rows: Sequence[TraceRow], *wanted: str) -> dict[str, Count]:
+    """The same, {"up", "down"}."""
+    found = list(zip(rows, kinds(rows), strict=True))
+    return {way: _sum([size for row, (kind, size) in found if row.direction == way and kind in wanted])
+            for way in ("up", "down")}
+
+
+def _sum(sizes: Sequence[int]) -> Count:
     return {"datagrams": len(sizes), "bytes": sum(sizes)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.bench import dtls, mqtt, peer, protocols
 from tools.bench.device import PAYLOAD, command_run, per_day, report_run, wake_rows, warm_report
-from tools.bench.exchanges import FURTHER, count
+from tools.bench.exchanges import FURTHER, count, each_way
 from tools.bench.footprint import heap_of_rooms, heap_peak
 from tools.bench.instructions import counts
 from tools.ctwing.store import TraceRow
@@ -58,14 +58,15 @@ def measure(step: Step = lambda text: None) -> dict[str, Any]:
 
 
 def exchanges() -> dict[str, dict[str, Any]]:
-    """{exchange: {"ours", "peer", "limit", "further"}}: datagrams and bytes; the limit is None where none is set;
-    `further` is what the platform asked beside it, the same of both."""
+    """{exchange: {"ours", "each_way", "peer", "limit", "further"}}: datagrams and bytes; `each_way` is ours "up" and
+    "down"; the limit is None where none is set; `further` is what the platform asked beside it, the same of both."""
     ours, part = played()
     theirs = peer.play(part)
     out = {}
     for name, wanted in EXCHANGES.items():
         out[name] = {
             "ours": count(ours[name], *wanted),
+            "each_way": each_way(ours[name], *wanted),
             "peer": count(theirs[name], *wanted),
             "limit": LIMITS.get(name),
             "further": {"ours": count(ours[name], FURTHER), "peer": count(theirs[name], FURTHER)},

@@ -1,20 +1,19 @@
-"""What one acknowledged report takes by MQTT from cold, CONNECT to DISCONNECT: our client (lib/mqtt, in CPython) beside
-paho, before the same broker (amqtt) in one run, on loopback in real time.
+"""What one acknowledged report takes over a stream from cold, all of its connection. MQTT: our client (lib/mqtt, in
+CPython) beside paho before the same broker (amqtt), CONNECT to DISCONNECT; and AEP's TCP (tcp.py), with the same report
+and credentials of the same length; in one run, on loopback in real time (wire.py).
 
-Control packets and their bytes are counted by a proxy before the broker, TCP segments with IP headers from a capture
-of the way to it, where dumpcap may capture. The local AEP, settings and the module have no part in this.
+Settings and the module have no part in this.
 """
 
 import asyncio
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,20 +22,21 @@ import paho.mqtt.client as paho
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig
 
+from tools.bench import tcp
 from tools.bench.device import PAYLOAD, BenchError
+from tools.bench.wire import PATIENCE, Counts, Proxy, captured
 from tools.tables import ROOT
 
-CLIENT_ID = "16891291868543060025186"  # product and device number, as AEP's (ctwing.md §1.1)
+NUMBER = "868543060025186"
+CLIENT_ID = "16891291" + NUMBER  # product and device number, as AEP's (ctwing.md §1.1)
 USER, PASSWORD = CLIENT_ID, "x" * 43
 TOPIC = "topic/data"  # the guide's
 KEEP_ALIVE = 3600
 REPORT = b"x" * PAYLOAD
-PATIENCE = 10.0  # real seconds
-LATE = 0.5  # real seconds after which dumpcap has been given what went over the wire
 RUNS = 5  # the one with the fewest segments counts: acknowledgements of TCP travel alone or not, as it happens
 
-Counts = dict[str, dict[str, int]]
 Step = Callable[[str], object]
+Player = Callable[[int], object]
 
 _OURS = """
 import socket, sys, types
@@ -69,27 +69,42 @@ link.close()
 
 
 def measure(step: Step = lambda text: None) -> dict[str, Any]:
-    """{"ours", "at_once", "peer"} -> {"packets": counts, "segments": counts or None}, counts being {"up", "down"} ->
-    {"count", "bytes"}; at_once: ours with its report behind the CONNECT. None where nothing may be captured."""
+    """{"ours", "at_once", "peer", "tcp_1.0", "tcp_1.1"} -> {"packets": counts, "segments": counts or None}, counts
+    being {"up", "down"} -> {"count", "bytes"}; packets: MQTT's, or TCP's frames; at_once: ours with its report behind
+    the CONNECT. Segments are None where nothing may be captured."""
     out: dict[str, Any] = {"peer_name": "paho-mqtt " + version("paho-mqtt"), "broker": "amqtt " + version("amqtt")}
-    with broker() as port:
-        for name, play in PLAYERS.items():
-            step("MQTT: " + name)
-            out[name] = min((_run(port, play) for _ in range(RUNS)), key=_segments)
+    with broker() as mqtt_port, tcp.platform(NUMBER, PASSWORD, REPORT) as (tcp_port, devices):
+        players = {name: (mqtt_port, play, packets) for name, play in PLAYERS.items()}
+        for which, device in devices.items():
+            play = partial(tcp.ours, version=which, who=device, token=PASSWORD, report=REPORT)
+            players["tcp_" + which] = (tcp_port, play, tcp.frames)
+        runs = {name: [Proxy(port) for _ in range(RUNS)] for name, (port, _, _) in players.items()}
+        counted = _played(runs, {name: play for name, (_, play, _) in players.items()}, step)
+    for name, (_, _, count) in players.items():
+        found = [{"packets": {way: count(data) for way, data in proxy.said.items()},
+                  "segments": counted[proxy.port] if counted else None} for proxy in runs[name]]
+        out[name] = min(found, key=_segments)
     return out
+
+
+def _played(runs: dict[str, list[Proxy]], players: dict[str, Player], step: Step) -> dict[int, Counts] | None:
+    """What a capture of all these connections has, by the proxies' ports."""
+    proxies = [proxy for some in runs.values() for proxy in some]
+    try:
+        with tempfile.TemporaryDirectory() as folder, \
+                captured([proxy.port for proxy in proxies], Path(folder) / "lo.pcapng") as segments:
+            for name, some in runs.items():
+                step("over a stream: " + name)
+                for proxy in some:
+                    proxy.play(players[name])
+            return segments()
+    finally:
+        for proxy in proxies:
+            proxy.close()
 
 
 def _segments(found: dict[str, Any]) -> list[int]:
     return [sum(way[key] for way in (found["segments"] or {}).values()) for key in ("count", "bytes")]
-
-
-def _run(port: int, play: Callable[[int], None]) -> dict[str, Any]:
-    proxy = Proxy(port)
-    with tempfile.TemporaryDirectory() as folder, captured(proxy.port, Path(folder) / "lo.pcapng") as segments:
-        play(proxy.port)
-        proxy.join()
-        counted = segments()
-    return {"packets": {way: packets(data) for way, data in proxy.said.items()}, "segments": counted}
 
 
 # -- clients -----------------------------------------------------------------------------------------------------------
@@ -122,10 +137,10 @@ def peer(port: int) -> None:
         client.loop_stop()
 
 
-PLAYERS: dict[str, Callable[[int], None]] = {"ours": ours, "at_once": lambda port: ours(port, True), "peer": peer}
+PLAYERS: dict[str, Player] = {"ours": ours, "at_once": lambda port: ours(port, True), "peer": peer}
 
 
-# -- the broker, and what is counted before it -------------------------------------------------------------------------
+# -- the broker, and what it is told -----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -157,45 +172,6 @@ def broker() -> Iterator[int]:
         loop.close()
 
 
-class Proxy:
-    """Passes one connection on to `target`. `said` is what went "up" and "down"."""
-
-    def __init__(self, target: int) -> None:
-        self.said = {"up": b"", "down": b""}
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def join(self) -> None:
-        """Waits until both sides have closed."""
-        self._thread.join(PATIENCE)
-        if self._thread.is_alive():
-            raise BenchError("a connection that does not end")
-
-    def _serve(self) -> None:
-        self._listener.settimeout(PATIENCE)
-        with self._listener, self._listener.accept()[0] as client, \
-                socket.create_connection(("127.0.0.1", self._target), PATIENCE) as server:
-            for end in (client, server):
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                end.settimeout(PATIENCE)
-            down = threading.Thread(target=self._pass, args=("down", server, client), daemon=True)
-            down.start()
-            self._pass("up", client, server)
-            down.join(PATIENCE)
-
-    def _pass(self, way: str, source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(4096):
-                self.said[way] += data
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:  # the other side was faster with its end
-            pass
-
-
 def packets(data: bytes) -> dict[str, int]:
     """{"count", "bytes"} of MQTT control packets (MQTT 3.1.1 §2.2)."""
     count = at = 0
@@ -213,41 +189,3 @@ def packets(data: bytes) -> dict[str, int]:
     if at != len(data):
         raise BenchError("a packet that is not whole")
     return {"count": count, "bytes": len(data)}
-
-
-@contextmanager
-def captured(port: int, path: Path) -> Iterator[Callable[[], Counts | None]]:
-    """Captures TCP to and from this port of loopback; the value counts what came so far. None without dumpcap and
-    tshark, or where they may not."""
-    dumpcap, tshark = shutil.which("dumpcap"), shutil.which("tshark")
-    if dumpcap is None or tshark is None:
-        yield lambda: None
-        return
-    loopback = "lo" if sys.platform.startswith("linux") else "lo0"
-    command = [dumpcap, "-q", "-i", loopback, "-f", f"tcp port {port}", "-w", str(path)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        works = any(line.startswith("File:") for line in iter(process.stderr.readline, ""))
-
-        def count() -> Counts | None:
-            time.sleep(LATE)
-            process.terminate()
-            process.communicate()
-            return segments(tshark, path, port) if works else None
-
-        try:
-            yield count
-        finally:
-            process.kill()
-
-
-def segments(tshark: str, path: Path, port: int) -> Counts:
-    """TCP segments towards `port` and from it, IP headers included."""
-    command = [tshark, "-r", str(path), "-T", "fields", "-e", "tcp.dstport", "-e", "ip.len"]
-    out = {way: {"count": 0, "bytes": 0} for way in ("up", "down")}
-    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
-        target, size = line.split("\t")
-        way = out["up" if int(target) == port else "down"]
-        way["count"] += 1
-        way["bytes"] += int(size)
-    return out

@@ -10,11 +10,12 @@ from typing import Any
 from tools.ctwing import store as db
 from tools.ctwing import things
 from tools.ctwing.catalog import Catalog
-from tools.ctwing.checks import ADVISED_SIZE, TTL_LIMIT, AepError, checked, content_of, whole
+from tools.ctwing.checks import ADVISED_SIZE, BROKERS, TTL_LIMIT, AepError, among, checked, content_of, whole
 from tools.ctwing.dtls import DtlsFront, Keys, engine_named
 from tools.ctwing.faults import NOW, BadSwitch, Switch, switch_named
 from tools.ctwing.lwm2m import Lwm2mFront
 from tools.ctwing.mqtt import MqttFront
+from tools.ctwing.mqtt_relay import RelayFront
 from tools.ctwing.session import Session
 from tools.ctwing.store import Command, Device, Notification, Registration, Request, Store, TraceRow, Uplink
 from tools.ctwing.streams import Front, Link
@@ -28,7 +29,7 @@ class Aep(Catalog):
     `connection_id` is the length of DTLS connection ids; with 0 none is agreed on, and Mbed TLS is the server
     unless it `resumes` sessions. `tcp_any_frame`: any frame of a TCP device counts as its heartbeat (whether it
     does on AEP is unknown). `mqtt_wrapped`: transparent MQTT commands go with their taskId around them, not bare (which
-    of them AEP does is unknown)."""
+    of them AEP does is unknown). `broker`: "mosquitto" puts one behind the MQTT front (mqtt_relay.py)."""
 
     def __init__(
         self,
@@ -42,15 +43,18 @@ class Aep(Catalog):
         resumes: bool = False,
         tcp_any_frame: bool = False,
         mqtt_wrapped: bool = False,
+        broker: str = "own",
     ) -> None:
         if token_length is not None and token_length not in range(1, 9):
             raise AepError(f"token_length {token_length} is not 1…8 (RFC 7252 §3; an empty one tells nothing apart)")
+        among("broker", broker, BROKERS)
         super().__init__(loop, store if store is not None else Store(), seed)
         self.events = events
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
         self.log = self.front.log
         self.tcp = TcpFront(loop, events, self.store, self.front.faults, any_frame=tcp_any_frame)
-        self.mqtt = MqttFront(loop, events, self.store, self.front.faults, wrapped=mqtt_wrapped)
+        mqtt_front = RelayFront if broker == "mosquitto" else MqttFront
+        self.mqtt = mqtt_front(loop, events, self.store, self.front.faults, wrapped=mqtt_wrapped)
         self.fronts: dict[str, Front] = {"lwm2m": self.front, "tcp": self.tcp, "mqtt": self.mqtt}
         keys = Keys(self.store, self.front.faults, events)
         wanted = "own" if connection_id or resumes else "mbedtls"
@@ -147,10 +151,12 @@ class Aep(Catalog):
         self._expiries[command.id] = self.loop.call_at(command.expires, self._expire, command.id)
 
     def _expire(self, number: int) -> None:
-        """The ttl is over: a command still in the cache never goes; one under way may still be answered."""
+        """The ttl is over: a command still in the cache never goes, nor one that a broker holds for a device that is
+        off-line; one under way may still be answered."""
         self._expiries.pop(number, None)
         command = self.store.command(number)
-        if command is not None and command.status == db.SAVED:
+        held = command is not None and command.status == db.SENT and self.session(command.device) is None
+        if command is not None and (command.status == db.SAVED or held):
             self.log.finish(command.id, db.EXPIRED, "ttl over")
 
     # device management

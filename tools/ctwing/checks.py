@@ -16,6 +16,8 @@ ENDPOINTS = {  # ctwing.md §1.4
     "urn:imei": "urn:imei:{imei}",
     "urn:imei-imsi": "urn:imei-imsi:{imei}-{imsi}",
 }
+BROKERS = ("own", "mosquitto")
+"""What is behind the MQTT front: nothing but that, or a process that is started with it."""
 POWER_MODES = ("PSM", "DRX", "eDRX")
 ENCRYPTIONS = ("plain", "dtls")
 PSK_LIMIT = 64  # bytes that everybody takes (RFC 4279 §5.3)

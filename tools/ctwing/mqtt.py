@@ -20,6 +20,7 @@ from tools.world.events import Events
 
 CONTROL_TOPIC = "device_control"  # ctwing.md §3.2; a DTU subscribes to a longer one that ends so
 LOGIN_TIME = 30.0  # seconds for a CONNECT; an estimate
+TAKEN_OVER = "another connection of the device took over"
 ACCEPTED, BAD_PROTOCOL, BAD_IDENTIFIER, UNAVAILABLE, BAD_PASSWORD, NOT_AUTHORISED = range(6)  # MQTT 3.1.1 §3.2.2.3
 
 
@@ -87,13 +88,19 @@ class MqttFront(StreamFront):
             self._connack(connection, code)
             self.refused(connection, row, device, code, why)
             return
-        self.end(device.id, "another connection of the device took over")
+        self.end(device.id, TAKEN_OVER)
+        self._accept(connection, device, packet, row)
+
+    def _accept(self, connection: Connection, device: Device, packet: Any, row: int) -> None:
         self._connack(connection, ACCEPTED)
+        self.logged_in(self._link(connection, device, packet), row)
+
+    def _link(self, connection: Connection, device: Device, packet: Any) -> Link:
         product = self.store.product(device.product)
         assert product is not None
         # A client may be silent for one and a half times its keep-alive [MQTT-3.1.2-24]
-        self.logged_in(Link(device, product, connection.address, connection.peer, packet.keep_alive * 3 // 2,
-                            connection.name, connection), row)
+        return Link(device, product, connection.address, connection.peer, packet.keep_alive * 3 // 2, connection.name,
+                    connection)
 
     def _judged(self, name: str, device: Device | None, packet: Any) -> tuple[int, str]:
         if device is None:
@@ -164,13 +171,17 @@ class MqttFront(StreamFront):
 
     def deliver(self, link: Link, command: Command) -> bool:
         mid = self._ids[link] = self._ids.get(link, 0) % 0xFFFF + 1
+        topic, body = self._message(link, command)
+        link.connection.send(p.PublishPacket.build(topic, body, mid, False, 1, False).to_bytes())
+        return True
+
+    def _message(self, link: Link, command: Command) -> tuple[str, bytes]:
+        """Topic and payload of a command."""
         service = things.service_named(link.product, command.service)
         topic = next((one for one in link.observed if one.endswith(f"/dn/{CONTROL_TOPIC}")), CONTROL_TOPIC)
         if service is not None:
             topic = service.identifier
-        body = things.wrapped(command) if self.wrapped or service is not None else command.content
-        link.connection.send(p.PublishPacket.build(topic, body, mid, False, 1, False).to_bytes())
-        return True
+        return topic, things.wrapped(command) if self.wrapped or service is not None else command.content
 
     def _puback(self, link: Link, mid: int) -> None:
         if link.busy is not None and mid == self._ids[link]:

@@ -7,7 +7,7 @@ be published to who has subscribed, and waits five seconds for its PUBACK, no mo
 what another publishes; a timer of one second runs for ever; QoS 3 and packets that end too early keep the connection.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from amqtt.adapters import BufferReader
@@ -15,15 +15,19 @@ from amqtt.errors import AMQTTError, CodecError, MQTTError, NoDataError
 from amqtt.mqtt import packet_class
 from amqtt.mqtt.connack import ConnackPacket
 from amqtt.mqtt.packet import (
+    CONNACK,
     CONNECT,
     DISCONNECT,
     PINGREQ,
+    PINGRESP,
     PUBACK,
     PUBCOMP,
     PUBLISH,
     PUBREC,
     PUBREL,
+    SUBACK,
     SUBSCRIBE,
+    UNSUBACK,
     UNSUBSCRIBE,
     MQTTFixedHeader,
 )
@@ -33,19 +37,23 @@ from amqtt.mqtt.pubcomp import PubcompPacket
 from amqtt.mqtt.publish import PublishPacket
 from amqtt.mqtt.pubrec import PubrecPacket
 from amqtt.mqtt.suback import SubackPacket
+from amqtt.mqtt.subscribe import SubscribePacket
 from amqtt.mqtt.unsuback import UnsubackPacket
+from amqtt.mqtt.unsubscribe import UnsubscribePacket
 
 from tools.ctwing.streams import BadFrame
 
 __all__ = [
-    "CONNECT", "DISCONNECT", "PINGREQ", "PUBACK", "PUBCOMP", "PUBLISH", "PUBREC", "PUBREL", "SUBSCRIBE", "UNSUBSCRIBE",
-    "ConnackPacket", "PingRespPacket", "PubackPacket", "PubcompPacket", "PublishPacket", "PubrecPacket", "SubackPacket",
-    "UnsubackPacket",
+    "CONNACK", "CONNECT", "DISCONNECT", "PINGREQ", "PUBACK", "PUBCOMP", "PUBLISH", "PUBREC", "PUBREL", "SUBACK",
+    "SUBSCRIBE", "UNSUBSCRIBE", "ConnackPacket", "PingRespPacket", "PubackPacket", "PubcompPacket", "PublishPacket",
+    "PubrecPacket", "SubackPacket", "SubscribePacket", "UnsubackPacket", "UnsubscribePacket",
 ]
 
 FLAGS = {CONNECT: 0, PUBACK: 0, PUBREC: 0, PUBREL: 2, PUBCOMP: 0, SUBSCRIBE: 2, UNSUBSCRIBE: 2, PINGREQ: 0,
          DISCONNECT: 0}
 """The low bits of the first byte (MQTT 3.1.1 §2.2.2), for what a client may send; PUBLISH has its own."""
+BROKER_FLAGS = {CONNACK: 0, PUBACK: 0, PUBREC: 0, PUBCOMP: 0, SUBACK: 0, UNSUBACK: 0, PINGRESP: 0}
+"""The same for what a broker may send that has no message of QoS 2 for its client."""
 NAMES = ("type 0", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK",
          "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "type 15")
 PACKET_LIMIT = 4096  # bytes; AEP's own limit is unknown, its SDK sends up to 255 of topic and 1024 of payload (§3.1)
@@ -56,11 +64,12 @@ def kind_of(raw: bytes) -> int:
     return raw[0] >> 4
 
 
-def next_packet(data: bytes | bytearray) -> bytes | None:
-    """The first whole packet of a client's bytes, None where more must come; raises BadFrame."""
+def next_packet(data: bytes | bytearray, allowed: Mapping[int, int] = FLAGS) -> bytes | None:
+    """The first whole packet of these bytes, a client's or such as are `allowed`, None where more must come; raises
+    BadFrame."""
     kind, flags = data[0] >> 4, data[0] & 15
-    if kind != PUBLISH and FLAGS.get(kind) != flags:
-        raise BadFrame(f"0x{data[0]:02x} begins no packet that a client sends")
+    if kind != PUBLISH and allowed.get(kind) != flags:
+        raise BadFrame(f"0x{data[0]:02x} begins no packet that a {'client' if allowed is FLAGS else 'broker'} sends")
     if kind == PUBLISH and flags & 6 == 6:
         raise BadFrame("PUBLISH with QoS 3")
     length = 0
