@@ -8,11 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests_host.conftest import judge
-from tools import figures
+from tools import figures, scenario
 from tools.__main__ import cli
 from tools.checker import check
 from tools.ctwing.trace import write_raw_pcap
 from tools.deployment import PSK
+from tools.module import tree
 from tools.scenario import Plan, play, quicker
 from tools.world.network import Datagram
 
@@ -116,9 +117,10 @@ def test_the_plain_job_still_fits_every_family(family, engine):
     assert figures.result(play(Plan(family=family, engine=engine)))["error"] is None
 
 
-def test_a_tree_that_was_built_without_dtls_says_so():
-    """On a small flash a plain device has none: a key in its settings is a fault, not a tree that does not start."""
-    run = play(quicker(Plan(family="EC200U", wakes=2, config={"security": "psk", "psk": PSK})))
+def test_a_tree_that_was_built_without_dtls_says_so(monkeypatch):
+    """A key in the settings of a device that was built for none is a fault, not a tree that does not start."""
+    monkeypatch.setattr(scenario, "spared", lambda config: tree.spared({}))
+    run = play(quicker(Plan(wakes=2, config={"security": "psk", "psk": PSK})))
     error = figures.result(run)["error"]
     assert error["code"] == 1 and "built without DTLS" in error["hint"] and run.module.boots <= 2
 

@@ -137,9 +137,9 @@ class Session(Registration):
     def renewal(self, heard: int, settings: dict):
         """When the platform is to hear of a kept session at the latest (clock ms), or None; it was last heard at
         `heard`."""
-        from aep import seldom
+        from aep import renewal
 
-        return seldom.renewal(self, heard, settings)
+        return renewal.renewal(self, heard, settings)
 
     def deregister(self, until: int) -> None:
         """Ends the registration; the platform shows the device as off-line (guide: AT+QLWDEREG)."""

@@ -8,7 +8,6 @@ from coap import message as m
 from device import events
 from m2m import client as c
 
-_RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as a vendor's SDK does (ctwing.md §2.8)
 _PROBED = const(2592000)  # s: the lifetime that one vendor's SDK allows, 30 days (ctwing.md §2.1)
 _PROBES = const(2)  # it is asked for so often where no answer comes, once where one does
 
@@ -44,20 +43,6 @@ def probe(session, until: int) -> bool:
         return False
     learned["lt"] = _PROBED
     return True
-
-
-def renewal(session, heard: int, settings: dict):
-    """See lwm2m.Session: a kept session must not end, nor the way to us close where the platform is to reach us at any
-    time."""
-    out = None
-    keepalive = settings["lwm2m.keepalive"]
-    if keepalive:
-        out = heard + 1000 * keepalive
-    left = session.left()
-    if left is not None:
-        end = session.clock.now() + 1000 * max(0, left - session.lifetime() // _RENEW)
-        out = end if out is None else min(out, end)
-    return out
 
 
 def deregister(session, until: int) -> None:

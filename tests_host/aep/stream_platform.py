@@ -20,7 +20,7 @@ FOREIGN = (
 
 def rooms(monkeypatch):
     """aep.mqtt and aep.tcp over the streams below, for one test; whoever else imports them gets the real ones."""
-    sockets = types.SimpleNamespace(resolve=lambda host, port, own: host)
+    sockets = types.SimpleNamespace(resolve_or=lambda host, port, own, last: (host, False))
     for name, fake in (("sockets", sockets), ("streams", types.SimpleNamespace(Stream=Stream)),
                        ("cell", types.SimpleNamespace())):
         monkeypatch.setitem(sys.modules, "link." + name, fake)

@@ -10,7 +10,6 @@ from typing import Any
 
 from tools.module.cpython import Application, compiled
 from tools.module.flash import CutContext, Flash
-from tools.module.profiles import FAMILIES
 from tools.module.usr import Usr
 
 LIB = Path(__file__).resolve().parents[2] / "lib"
@@ -26,7 +25,7 @@ class Bench(Application):
     the QuecPython modules there are, by name. `printed` is what was written to the console."""
 
     def __init__(self, flash: Flash, cut_at: int | None = None, **firmware: Any) -> None:
-        super().__init__({"uos": NOTHING}, FAMILIES["EC800E"])
+        super().__init__({"uos": NOTHING})
         self.context = CutContext(flash.image, cut_at)
         self.printed = ""
         self.install(Usr(flash.mount(self.context), self.context, lambda: self.call("!cut")))
