@@ -183,10 +183,22 @@ def missing(values: dict) -> str:
                 return "%s: protocol %s needs it" % (name, values["protocol"])
         if values["security"] == "psk":
             return "security: psk is for protocol lwm2m"
-        if values["protocol"] == "tcp" and values["payload"] == "thing-json":
-            return "payload: TCP has thing-binary"
-        if values["protocol"] != "tcp" and values["payload"] == "thing-binary":
+        return _unfit(values)
+    return ""
+
+
+def _unfit(values: dict) -> str:
+    """What of MQTT's or TCP's settings does not go together, as a message, or ""."""
+    payload = values["payload"]
+    if values["protocol"] != "tcp":
+        if payload == "thing-binary":
             return "payload: MQTT has thing-json"
+        topic = values.get("mqtt.topic", "")
+        return "mqtt.topic: + and # are for subscriptions" if "+" in topic or "#" in topic else ""
+    if payload == "thing-json":
+        return "payload: TCP has thing-binary"
+    if (values.get("tcp.version", "1.0") == "1.1") != (payload == "thing-binary"):
+        return "tcp.version: 1.1 and payload thing-binary go together"
     return ""
 
 

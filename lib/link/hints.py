@@ -10,13 +10,13 @@ HINTS = {
         "version?"
     ),
     15: "The socket died: the address changed or the data call dropped.",
-    16: "An AT command found no answer; the text names it.",
+    16: "The modem does not do what the text names: does this image have that AT command or client?",
     17: "The flash refuses to write: is it full, or worn out? (uos.statvfs('/usr'))",
     18: "Services of the thing model: is services.py on the module, and what does the text say is wrong in it?",
     21: (
         "The platform does not accept this device: is it created there, under the right product, with this "
-        "IMEI and endpoint format? Delete and add it again; is the SIM restricted to certain addresses "
-        "(guide FAQ, +QLWREG: -9)?"
+        "IMEI and endpoint format (MQTT, TCP: device.id and device.token)? Delete and add it again; is the SIM "
+        "restricted to certain addresses (guide FAQ, +QLWREG: -9)?"
     ),
     22: "The platform refuses a parameter: lifetime within 300-86400 s? endpoint format as the product's?",
     23: "The platform refuses the LwM2M version: is the product's protocol LwM2M?",

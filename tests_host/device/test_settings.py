@@ -116,6 +116,10 @@ def test_another_protocol_is_one_line_and_brings_its_port_and_its_settings(proto
     ({"protocol": "mqtt", **IDENTITY, "security": "psk", "psk": "x"}, "security: psk is for protocol lwm2m"),
     ({"protocol": "tcp", **IDENTITY, "payload": "thing-json"}, "payload: TCP has thing-binary"),
     ({"protocol": "mqtts", **IDENTITY, "payload": "thing-binary"}, "payload: MQTT has thing-json"),
+    ({"protocol": "mqtt", **IDENTITY, "mqtt.topic": "a/+"}, "mqtt.topic: + and # are for subscriptions"),
+    *[({"protocol": "tcp", **IDENTITY, "payload": payload, "tcp.version": version},
+       "tcp.version: 1.1 and payload thing-binary go together")
+      for payload, version in (("transparent", "1.1"), ("thing-binary", "1.0"), ("thing-binary", "2.0"))],
 ])
 def test_settings_that_do_not_go_together_are_refused(config, problem):
     found = Device({**GOOD, **config}).power_on()

@@ -51,7 +51,11 @@ def together(config):
     if protocol == "lwm2m":
         return not psk or bool(config.get("psk")) != bool(config.get("psk_hex"))
     known = config.get("device.id") and config.get("device.token")
-    return bool(known) and not psk and payload != ("thing-json" if protocol == "tcp" else "thing-binary")
+    if not known or psk:
+        return False
+    if protocol == "tcp":
+        return payload != "thing-json" and (config.get("tcp.version") == "1.1") == (payload == "thing-binary")
+    return payload != "thing-binary" and not {"+", "#"} & set(config.get("mqtt.topic", ""))
 
 
 # -- config.json -------------------------------------------------------------------------------------------------------
