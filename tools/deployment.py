@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from tools.ctwing.aep import Aep
 from tools.module.board import Identity
 from tools.tables import default
+from tools.things import declaration, listing
 from tools.world.network import Network
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ TOKEN = "NOTaSECRETofyourNOTaSECRETofyourNOTaSECRETo"
 """Of the simulated device."""
 
 CA_FILE = "ca.pem"
+
+PAYLOADS = {"thing-json": "json", "thing-binary": "binary"}
+"""Setting payload -> the product's payload format."""
 
 NAMES = {AEP_NAMES[0]: (AEP_ADDRESS, AEP_ADDRESS_6), MQTT_NAME: (STREAM_ADDRESS, AEP_ADDRESS_6),
          TCP_NAME: (STREAM_ADDRESS, AEP_ADDRESS_6)}
@@ -51,13 +55,16 @@ def provision(plan: "Plan", aep: Aep, who: Identity, mode: str = "") -> tuple[in
     """Product and device; one that is not provisioned has another number. `mode` is the product's, "": as the device
     sleeps."""
     transparent = plan.payload == "transparent"
+    services = () if transparent else listing.rows(declaration.read_file())
     imei = who.imei if plan.provisioned else "86000000" + who.imei[8:]
     if plan.streams:
-        product = aep.create_product("water meters", protocol=plan.protocol.rstrip("s"), transparent=transparent)
+        product = aep.create_product("water meters", protocol=plan.protocol.rstrip("s"), transparent=transparent,
+                                     services=services)
         return product, aep.create_device(product, name="meter", number=imei, token=TOKEN)
     mode = mode or ("PSM" if plan.mode == "psm" else "DRX")
     product = aep.create_product("water meters", endpoint_format=plan.endpoint_format, power_mode=mode,
-                                 encryption="dtls" if plan.dtls else "plain", transparent=transparent)
+                                 encryption="dtls" if plan.dtls else "plain", transparent=transparent,
+                                 payload_format=PAYLOADS.get(plan.payload), services=services)
     return product, aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.dtls else "")
 
 

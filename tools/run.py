@@ -32,6 +32,9 @@ Client = enum.Enum("Client", {name: name for name in CLIENTS}, type=str)  # type
 Speaker = enum.Enum("Speaker", {name: name for name in setting("lwm2m.engine")[3]}, type=str)  # type: ignore[misc]
 WAKES = 3
 
+DERIVED = ("protocol", "security")
+"""Settings that --protocol makes, with all that belongs to them."""
+
 
 def run(
     protocol: Annotated[Protocol, typer.Option(help="How the device speaks to the platform.")] = Protocol.lwm2m,  # type: ignore[attr-defined]
@@ -74,6 +77,8 @@ def run(
                                           loss=loss, protocol=protocol.value, connection_id=connection_id,
                                           client=modem_client.value if modem_client else None,
                                           lacks=tuple(each.value for each in lacks or ())))
+    if lwm2m_engine is not None and plan.streams:
+        raise typer.BadParameter(f"protocol {plan.protocol} has no LwM2M client", param_hint="--lwm2m-engine")
     spoken = {"lwm2m.engine": lwm2m_engine.value} if lwm2m_engine else {}
     plan = replace(plan, wakes=wakes or plan.wakes, config={**plan.config, **spoken, **_config(settings or [])})
     started = time.perf_counter()
@@ -120,6 +125,8 @@ def _config(given: list[str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
+        if name in DERIVED:
+            raise typer.BadParameter(f"{name} follows from --protocol: {', '.join(PROTOCOLS)}", param_hint="--set")
         try:
             _, kind, unit, low, high, _, _ = setting(name)
         except LookupError:

@@ -46,18 +46,16 @@ LINES: dict[str, Callable[[Event], str]] = {
     "observe": lambda e: "→ " + e.text,
     "observed": lambda e: "← " + e.text,
     "observe-failed": lambda e: "← " + e.text,
-    "read": lambda e: f"← read {e.data['path']}: " + (e.data["payload"].decode() if e.data["payload"].isascii() and
-            e.data["payload"].decode().isprintable() else f"{len(e.data['payload'])} bytes"),
+    "read": lambda e: f"← read {e.data['path']}: {_shown(e.data['payload'])}",
     "update": lambda e: f"← Update {e.data['endpoint']}",
     "deregister": lambda e: "← " + e.text,
-    "uplink": lambda e: f"← {e.data['type']} {e.data['mid']}: " + e.data["payload"].decode(errors="replace"),
+    "uplink": lambda e: f"← {e.data['type']} {e.data['mid']}: {_shown(e.data['payload'])}",
     "discarded": lambda e: "← dropped: " + e.text,
     "stray": lambda e: "← " + e.text,
-    "command-saved": lambda e: "command cached: " + (e.data["content"].decode(errors="replace") if "content" in e.data
-                     else e.text),
+    "command-saved": lambda e: "command cached: " + (_shown(e.data["content"]) if "content" in e.data else e.text),
     "command-sent": lambda e: "→ command: " + e.text,
     "command-delivered": lambda e: "← command delivered: " + e.text,
-    "command-answered": lambda e: "← command answered: " + e.data["answer"].decode(errors="replace"),
+    "command-answered": lambda e: "← command answered: " + _shown(e.data["answer"]),
     "command-failed": lambda e: "command failed: " + e.text,
     "command-expired": lambda e: "command expired: " + e.text,
     "request-answered": lambda e: "← " + e.text,
@@ -70,6 +68,15 @@ LINES: dict[str, Callable[[Event], str]] = {
     "malformed": lambda e: "malformed: " + e.text,
     "reset": lambda e: "RST: " + e.text,
 }
+
+
+def _shown(payload: bytes) -> str:
+    """The text where it is one, otherwise hex."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return payload.hex()
+    return text if text.isprintable() else payload.hex()
 
 
 class Timeline:
@@ -121,13 +128,15 @@ def summary(console: Console, result: dict, verdict: Verdict, days: float, secon
         f"{result['readings_taken']} / {result['readings_acknowledged']} / {result['readings_lost']} / "
         f"{result['readings_duplicated']}")
     row("commands sent / answered", f"{result['commands_sent']} / {result['commands_answered']}")
-    row("datagrams per report, resumed wake", result["datagrams_per_report"])
-    row("bytes per report, IP and UDP included", result["wire_bytes_per_report"])
+    row("packets per report, resumed wake", result["datagrams_per_report"])
+    row("bytes per report, all headers included", result["wire_bytes_per_report"])
     row("radio connected per report", _unit(result["connected_ms_per_report"], "ms"))
     row("charge per report (estimate)", _unit(result["charge_mc_per_report"], "mC"))
     row("flash programs per resumed wake", result["flash_programs_per_wake"])
     row("live heap at the peak", _unit(result["heap_peak_bytes"], "bytes"))
     console.print(table)
+    if result["datagrams_per_report"] is None and result["wakes"] > 1:
+        console.print("Each wake registered anew: of a resumed one nothing can be said.")
     fault = result["fault"]
     if fault is not None:
         met = fault["expected"] == fault["ended"]
