@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import ssl
 import sqlite3
 import subprocess
 import sys
@@ -193,3 +194,42 @@ def test_the_clock_is_unix_time_and_never_goes_back():
     times = [loop.time() for _ in range(1000)]
     loop.close()
     assert abs(times[0] - time.time()) < 1 and times == sorted(times)
+
+
+def test_the_ca_is_the_same_at_the_next_start_where_it_is_kept_in_a_file(tmp_path):
+    file = tmp_path / "authority.pem"
+    seen = []
+    for _ in range(2):
+        with running("--ca", str(file)) as (_, _, url, printed):
+            seen.append(get(url + "api/ca.pem"))
+            port = int(re.search(r"mqtts://127\.0\.0\.1:(\d+)", printed)[1])
+            context = ssl.create_default_context(cadata=seen[0].decode())
+            with socket.create_connection(("127.0.0.1", port), 10) as stream, context.wrap_socket(
+                    stream, server_hostname="mqtt.ctwing.cn") as secured:
+                assert secured.getpeercert()["subject"]
+    assert seen[0] == seen[1] and file.stat().st_mode & 0o77 == 0 and b"PRIVATE" not in seen[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", None])
+def test_a_file_that_holds_no_ca_is_refused_and_left_as_it_is(tmp_path, content):
+    file = tmp_path / "authority.pem"
+    file.mkdir() if content is None else file.write_bytes(content)
+    done = CliRunner().invoke(cli, ["aep", "--ca", str(file)])
+    assert done.exit_code == 1 and str(file.name) in done.output and "--ca" in done.output
+    assert content is None or file.read_bytes() == content
+
+
+@pytest.mark.parametrize(("protocol", "form"), [("mqtt", "json"), ("tcp", "binary"), ("lwm2m", "binary")])
+def test_devices_of_a_thing_model_are_created_from_a_service_list(protocol, form):
+    arguments = ("--device", NUMBER, "--protocol", protocol, "--services", "standard", "--payload-format", form)
+    with running(*arguments) as (_, _, url, _):
+        (product,) = json.loads(get(url + "api/products"))
+        assert (product["transparent"], product["payload_format"]) == (False, form)
+        assert "data_report" in json.dumps(product["services"])
+
+
+def test_services_that_are_none_are_refused_with_a_hint(tmp_path):
+    file = tmp_path / "list.json"
+    file.write_text('{"result": 5}')
+    done = CliRunner().invoke(cli, ["aep", "--device", NUMBER, "--services", str(file)])
+    assert done.exit_code == 1 and "tools services" in done.output

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from aiohttp import web
@@ -17,7 +17,11 @@ from tools.ctwing.aep import Aep
 from tools.ctwing.checks import BROKERS, ENCRYPTIONS, ENDPOINTS, POWER_MODES, PROTOCOLS, AepError
 from tools.ctwing.mosquitto import NoBroker
 from tools.ctwing.store import Store
+from tools.ctwing.tls import BadAuthority
 from tools.ctwing.web import application, text_of
+from tools.things import listing
+from tools.things.command import read
+from tools.things.model import ModelError
 from tools.timeline import Timeline
 from tools.world.events import Event, Events
 
@@ -25,6 +29,7 @@ Broker = enum.Enum("Broker", {name: name for name in BROKERS}, type=str)  # type
 Endpoint = enum.Enum("Endpoint", {name: name for name in ENDPOINTS}, type=str)  # type: ignore[misc]
 Encryption = enum.Enum("Encryption", {name: name for name in ENCRYPTIONS}, type=str)  # type: ignore[misc]
 Protocol = enum.Enum("Protocol", {name: name for name in PROTOCOLS}, type=str)  # type: ignore[misc]
+Format = enum.Enum("Format", {name: name for name in ("json", "binary")}, type=str)  # type: ignore[misc]
 PowerMode = enum.Enum("PowerMode", {name: name for name in POWER_MODES}, type=str)  # type: ignore[misc]
 
 EVENTS_KEPT = 1000  # of those shown already; the database has what counts
@@ -53,6 +58,12 @@ def aep(
     device: Annotated[list[str] | None, typer.Option(help="IMEI of a device to create, or its number where it speaks "
                                                      "MQTT or TCP; may be repeated.")] = None,
     protocol: Annotated[Protocol, typer.Option(help="What these devices speak.")] = Protocol.lwm2m,  # type: ignore[attr-defined]
+    services: Annotated[str, typer.Option(metavar="FILE", help="Services of their product: the platform's list or a "
+                                          "services.py, `standard`: AEP's water meter. Without it: transparent.")] = "",
+    payload_format: Annotated[Format | None, typer.Option(help="How these services are said.",
+                                                          show_default="the protocol's first")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Keep the CA of MQTTS in this file; without it, another at each "
+                                            "start.")] = None,
     token: Annotated[str, typer.Option(help="Their token (MQTT, TCP); without it each is given one.")] = "",
     endpoint_format: Annotated[
         Endpoint, typer.Option(help="Endpoint format of the product of these devices.")
@@ -85,9 +96,11 @@ def aep(
         events = Events(loop.time)
         events.listeners += [Timeline(out), lambda event: _forget(events, event)]
         platform = Aep(loop, events, store=store, seed=time.time_ns(), token_length=None,
-                       connection_id=connection_id, broker=broker.value)
+                       connection_id=connection_id, broker=broker.value, ca_file=ca)
+        _authority(out, platform)
         product = {"protocol": protocol.value, "endpoint_format": endpoint_format.value,
-                   "power_mode": power_mode.value, "encryption": encryption.value}
+                   "power_mode": power_mode.value, "encryption": encryption.value,
+                   **_model(out, services, payload_format)}
         _devices(out, platform, device or [], product, {"imsi": imsi, "psk": psk, "token": token})
         ports = {"port": port, "dtls-port": dtls_port, "tcp-port": tcp_port, "mqtt-port": mqtt_port,
                  "mqtts-port": mqtts_port}
@@ -103,8 +116,33 @@ def _forget(events: Events, event: Event) -> None:
         del events.log[:-EVENTS_KEPT]
 
 
+def _authority(out: Console, platform: Aep) -> None:
+    """The CA is read or written before anything listens."""
+    try:
+        if platform.ca_file is not None:
+            _ = platform.authority
+    except BadAuthority as error:
+        _fail(out, str(error), "name another file with --ca; one that is not there is made")
+    except OSError as error:
+        _fail(out, f"{platform.ca_file}: {_reason(error)}", "name another file with --ca")
+
+
+def _model(out: Console, source: str, payload_format: Format | None) -> dict[str, Any]:
+    """What a product with these services is created with."""
+    if not source:
+        return {}
+    try:
+        found, warnings, _ = read(source)
+    except ModelError as error:
+        _fail(out, f"{source}: {error}", "see python -m tools services --help")
+    for warning in warnings:
+        out.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    return {"transparent": False, "services": listing.rows(found),
+            "payload_format": payload_format.value if payload_format else None}
+
+
 def _devices(
-    out: Console, platform: Aep, names: list[str], properties: dict[str, str], given: dict[str, str]
+    out: Console, platform: Aep, names: list[str], properties: dict[str, Any], given: dict[str, str]
 ) -> None:
     """Creates the devices that are not there yet, under one product."""
     known = {one.imei or one.number for one in platform.devices()}
@@ -112,7 +150,7 @@ def _devices(
     named = "imei" if properties["protocol"] == "lwm2m" else "number"
     try:
         if new:
-            product = platform.create_product("devices", **properties)  # type: ignore[arg-type]
+            product = platform.create_product("devices", **properties)
         for name in new:
             platform.create_device(product, name=name, **{named: name}, **given)
     except AepError as error:
@@ -141,7 +179,7 @@ async def _serve(
         out.print(f"devices: {', '.join(opened[:-1])} and {opened[-1]}", soft_wrap=True)
         out.print(f"page and API: http://{_joined(*name[:2])}/", soft_wrap=True)
         if not platform.devices():
-            out.print("there is no device yet: add one on the page, or with --device IMEI")
+            out.print("there is no device yet: add one on the page, or with --device")
         await _until_stopped(platform.loop, seconds)
     finally:
         platform.stop()

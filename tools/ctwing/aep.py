@@ -5,6 +5,7 @@ It plays the platform as ctwing.md documents it, on any asyncio loop: real time,
 
 import asyncio
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tools.ctwing import store as db
@@ -44,12 +45,13 @@ class Aep(Catalog):
         tcp_any_frame: bool = False,
         mqtt_wrapped: bool = False,
         broker: str = "own",
+        ca_file: Path | None = None,
     ) -> None:
         if token_length is not None and token_length not in range(1, 9):
             raise AepError(f"token_length {token_length} is not 1…8 (RFC 7252 §3; an empty one tells nothing apart)")
         among("broker", broker, BROKERS)
         super().__init__(loop, store if store is not None else Store(), seed)
-        self.events = events
+        self.events, self.ca_file = events, ca_file
         self.front = Lwm2mFront(loop, events, self.store, self.draws, token_length)
         self.log = self.front.log
         self.tcp = TcpFront(loop, events, self.store, self.front.faults, any_frame=tcp_any_frame)
@@ -268,7 +270,7 @@ class Aep(Catalog):
 
     @cached_property
     def authority(self) -> Authority:
-        return Authority(self.loop.time())
+        return Authority(self.loop.time(), self.ca_file)
 
     @property
     def ca_pem(self) -> str:

@@ -1,5 +1,5 @@
-"""The certificate authority of the local AEP's MQTTS, made when it starts: nothing of it is kept, no device trusts it
-but those that were given `ca_pem`.
+"""The certificate authority of the local AEP's MQTTS, made when it starts, or kept in a file: no device trusts it but
+those that were given `ca_pem`.
 
 RSA-2048 with SHA-256 and ten years, as China Telecom's own CA (ctwing.md §3.1); numbers that are counted, not drawn,
 so that a handshake always has the same length.
@@ -34,19 +34,35 @@ def _server_key() -> rsa.RSAPrivateKey:
     return _key()
 
 
-class Authority:
-    """`now` is Unix seconds: what it signs is valid from the day before."""
+class BadAuthority(ValueError):
+    """A file holds no certificate authority; the text says what is wrong."""
 
-    def __init__(self, now: float) -> None:
+
+class Authority:
+    """`now` is Unix seconds: what it signs is valid from the day before. `kept` is the file it is kept in: read where
+    it is there, else written, for its owner alone. Raises BadAuthority or OSError."""
+
+    def __init__(self, now: float, kept: Path | None = None) -> None:
         self._now = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).replace(microsecond=0)
         self._subject = _name("Local AEP test CA")
         self._count = 1
-        self._key = _key()
+        if kept is not None and kept.exists():
+            self._key, self._ca = _read(kept)
+            self._subject = self._ca.subject
+            self._count = int(now)  # later than any serial number of before
+        else:
+            self._key = _key()
+            self._ca = self._own()
+            if kept is not None:
+                kept.touch(0o600)
+                kept.write_bytes(_private(self._key) + self._ca.public_bytes(serialization.Encoding.PEM))
+        self.ca_pem = self._ca.public_bytes(serialization.Encoding.PEM).decode()
+
+    def _own(self) -> x509.Certificate:
         signs = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         builder = self._builder(self._subject, self._key.public_key(), CA_DAYS)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        self._ca = builder.add_extension(signs, critical=True).sign(self._key, hashes.SHA256())
-        self.ca_pem = self._ca.public_bytes(serialization.Encoding.PEM).decode()
+        return builder.add_extension(signs, critical=True).sign(self._key, hashes.SHA256())
 
     def _builder(self, subject: x509.Name, key: rsa.RSAPublicKey, days: int) -> x509.CertificateBuilder:
         issuer = self._key.public_key()
@@ -68,11 +84,26 @@ class Authority:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         with tempfile.TemporaryDirectory() as folder:  # ssl takes them from a file and no other way
             path = Path(folder, "server.pem")
-            private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                        serialization.NoEncryption())
-            path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+            path.write_bytes(_private(key) + certificate.public_bytes(serialization.Encoding.PEM))
             context.load_cert_chain(path)
         return context
+
+
+def _private(key: rsa.RSAPrivateKey) -> bytes:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+
+
+def _read(kept: Path) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
+    try:
+        text = kept.read_bytes()
+        key = serialization.load_pem_private_key(text, None)
+        certificate = x509.load_pem_x509_certificate(text)
+    except (ValueError, TypeError):
+        raise BadAuthority(f"{kept}: no private key with its certificate, as PEM") from None
+    if not isinstance(key, rsa.RSAPrivateKey) or certificate.public_key() != key.public_key():
+        raise BadAuthority(f"{kept}: the certificate is not that of the key")
+    return key, certificate
 
 
 def _name(common: str) -> x509.Name:

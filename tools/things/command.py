@@ -32,7 +32,7 @@ def services(
     """
     console = Console(stderr=True, highlight=False)
     try:
-        found, warnings, came = _read(source)
+        found, warnings, came = read(source)
         wanted = to.value if to is not None else LISTING if came == DECLARATION else DECLARATION
         text = declaration.write(found) if wanted == DECLARATION else listing.write(found)
     except ModelError as error:
@@ -47,7 +47,7 @@ def services(
         print(text, end="")
 
 
-def _read(source: str) -> tuple[list[Service], list[str], str]:
+def read(source: str) -> tuple[list[Service], list[str], str]:
     """(services, warnings, what they came as). Raises ModelError."""
     try:
         text = (STANDARD if source == "standard" else Path(source)).read_text(encoding="utf-8")
