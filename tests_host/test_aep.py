@@ -4,8 +4,8 @@ import json
 import re
 import signal
 import socket
-import ssl
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
