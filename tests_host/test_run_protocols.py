@@ -84,6 +84,15 @@ def test_in_light_sleep_one_connection_lives_on_and_hears_commands_at_once(way):
     assert command.finished - command.created < 10
 
 
+@pytest.mark.parametrize("engine", ["python", "native"])
+def test_commands_are_taken_with_their_task_around_them_as_well(engine):
+    plan = quicker(Plan(protocol="mqtt", config={"mqtt.engine": engine}, wakes=4, mqtt_wrapped=True))
+    run, result = passed(plan)
+    assert result["commands_answered"] == 2
+    sent = [row.raw for row in run.aep.trace() if row.direction == "down" and b"device_control" in row.raw]
+    assert len(sent) == 2 and all(b'"payload":' in raw for raw in sent)
+
+
 def test_the_firmwares_client_acknowledges_only_where_a_probe_has_shown_that_it_tells_the_truth():
     for tells in (False, True):
         plan = quicker(Plan(protocol="mqtt", umqtt_tells=tells, config={"mqtt.engine": "native"}))

@@ -82,6 +82,8 @@ class Plan:
     client: str | None = None
     """What the image has of an LwM2M client of its own: one of tools/module/profiles/base.py's CLIENTS; None: what its
     family has."""
+    mqtt_wrapped: bool = False
+    """Whether commands of a transparent MQTT product come with their task around them (ctwing.md §10: unknown)."""
     umqtt_tells: bool = False
     """Whether publish of the firmware's MQTT client says what became of a message, as newer images have it."""
     connect_filters: bool = True
@@ -235,7 +237,7 @@ def play(plan: Plan, listen: Callable[[Event], None] | None = None, hooks: Hooks
 async def _play(loop: WorldLoop, events: Events, plan: Plan, hooks: Hooks) -> Run:
     network = Network(loop, events, seed=plan.seed, loss=plan.loss, nat_keeps_port=plan.nat_keeps_port)
     aep = Aep(loop, events, seed=plan.seed, token_length=plan.token_length,
-              connection_id=plan.connection_id, resumes=plan.resumes)
+              connection_id=plan.connection_id, resumes=plan.resumes, mqtt_wrapped=plan.mqtt_wrapped)
     if plan.dtls:
         aep.dtls.opened = {}
     await deployment.serve(plan, network, aep)
