@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tools.checker import check
-from tools.scenario import Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play
 
 
 @pytest.fixture(scope="module")

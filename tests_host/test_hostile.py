@@ -6,7 +6,8 @@ import pytest
 
 from tools import figures
 from tools.ctwing.aep import Aep
-from tools.scenario import Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play
 
 SHAPES = (
     "random", "truncated", "wrong version", "empty message", "unknown ACK", "unknown CON", "ping", "reserved class",

@@ -11,7 +11,8 @@ from aiocoap import Message
 from tests_host.conftest import judge
 from tools import figures
 from tools.ctwing.trace import write_pcap
-from tools.scenario import PSM_WAKE, ROOT, Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import PSM_WAKE, ROOT, play
 
 
 def run(**changes):

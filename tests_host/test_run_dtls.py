@@ -14,7 +14,8 @@ from tools.checker import check
 from tools.ctwing.trace import write_raw_pcap
 from tools.deployment import PSK
 from tools.module import tree
-from tools.scenario import Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play
 from tools.world.network import Datagram
 
 HEAP = 160 * 1024

@@ -5,7 +5,8 @@ import pytest
 from tools import figures
 from tools.checker import check, entries
 from tools.deployment import PROTOCOLS
-from tools.scenario import Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play
 
 STREAMS = ("mqtt", "mqtts", "tcp")
 THING = {"payload": "thing-binary", "tcp.version": "1.1"}

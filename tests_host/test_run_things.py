@@ -9,7 +9,8 @@ import pytest
 
 from tools import figures
 from tools.checker import check, entries
-from tools.scenario import Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play
 from tools.things import declaration, decode
 
 FORMATS = ("thing-json", "thing-binary")

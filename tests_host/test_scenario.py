@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tools import figures
-from tools.scenario import ROOT, Plan, ScenarioError, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import ROOT, ScenarioError, play
 
 APP = (ROOT / "lib/app.py").read_text()
 

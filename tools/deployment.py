@@ -1,15 +1,13 @@
 """How a simulated device and the local AEP are set up for each protocol: addresses, product, device, settings."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tools.ctwing.aep import Aep
 from tools.module.board import Identity
+from tools.plan import Plan
 from tools.tables import default
 from tools.things import declaration, listing
 from tools.world.network import Network
-
-if TYPE_CHECKING:
-    from tools.scenario import Plan
 
 AEP_ADDRESS, AEP_PORT, DTLS_PORT = "221.229.214.202", 5683, 5684  # ctwing.md §0
 STREAM_ADDRESS, MQTT_PORT, MQTTS_PORT, TCP_PORT = "180.106.148.146", 1883, 8883, 8996  # ctwing.md §1.2
@@ -35,7 +33,7 @@ NAMES = {AEP_NAMES[0]: (AEP_ADDRESS, AEP_ADDRESS_6), MQTT_NAME: (STREAM_ADDRESS,
 """What the platform's names resolve to."""
 
 
-async def serve(plan: "Plan", network: Network, aep: Aep) -> None:
+async def serve(plan: Plan, network: Network, aep: Aep) -> None:
     """Opens the platform's fronts behind its public addresses."""
     if plan.streams:
         start = getattr(aep, "start_" + plan.protocol)
@@ -47,11 +45,11 @@ async def serve(plan: "Plan", network: Network, aep: Aep) -> None:
         for ip in (AEP_ADDRESS, AEP_ADDRESS_6):
             network.serve(ip, AEP_PORT, real)
             network.serve(ip, DTLS_PORT, secure)
-    for name, addresses in plan.names.items():
+    for name, addresses in (plan.names or NAMES).items():
         network.name(name, addresses)
 
 
-def provision(plan: "Plan", aep: Aep, who: Identity, mode: str = "") -> tuple[int, str]:
+def provision(plan: Plan, aep: Aep, who: Identity, mode: str = "") -> tuple[int, str]:
     """Product and device; one that is not provisioned has another number. `mode` is the product's, "": as the device
     sleeps."""
     transparent = plan.payload == "transparent"
@@ -68,7 +66,7 @@ def provision(plan: "Plan", aep: Aep, who: Identity, mode: str = "") -> tuple[in
     return product, aep.create_device(product, name="meter", imei=imei, imsi=who.imsi, psk=PSK if plan.dtls else "")
 
 
-def config(plan: "Plan", product: int, who: Identity) -> dict[str, Any]:
+def config(plan: Plan, product: int, who: Identity) -> dict[str, Any]:
     """The settings of config.json; those of the plan win."""
     out: dict[str, Any] = {"server.host": HOSTS.get(plan.protocol, AEP_NAMES[0]), "server.port": PORTS[plan.protocol]}
     if plan.streams:
@@ -80,7 +78,7 @@ def config(plan: "Plan", product: int, who: Identity) -> dict[str, Any]:
     return {**out, **plan.config}
 
 
-def acknowledges(plan: "Plan") -> bool:
+def acknowledges(plan: Plan) -> bool:
     """Whether the platform acknowledges a report of this plan, so that it can be counted so."""
     if plan.config.get("report.type", default("report.type")) == "non":
         return False

@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 
 from tools.faults.listing import document
-from tools.scenario import Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play
 from tools.tables import ROOT, SETTINGS, literal, moves, states
 from tools.things.document import document as thing_models
 from tools.timeline import Timeline

@@ -20,7 +20,8 @@ from tools.faults import BY_NAME, TABLE, listing
 from tools.faults.player import RANDOM, Chance, One, outcome, plan_of
 from tools.module.module import ENGINES
 from tools.module.profiles import CLIENTS, FAMILIES, OPTIONAL
-from tools.scenario import Hooks, Plan, ScenarioError, play
+from tools.plan import Plan
+from tools.scenario import Hooks, ScenarioError, play
 from tools.tables import SETTINGS, literal, setting
 from tools.timeline import Timeline, summary
 

@@ -20,7 +20,8 @@ from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
 from tools.module.tree import CompileError, boot_record, build, spared, surplus
-from tools.tables import ROOT, default, setting
+from tools.plan import BINARY, Plan
+from tools.tables import ROOT, setting
 from tools.things import declaration, encode
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
@@ -33,9 +34,6 @@ RESTARTS = 3
 RESETS = ("restart", "watchdog", "cut")
 """Ends of a power-on that another one follows at once, in the same wake."""
 
-TRANSPARENT, BINARY = "transparent", "thing-binary"
-"""Of the device's setting payload."""
-
 PERIOD = (8004, {"frozen_period": 6})
 
 # The guide's commands (ctwing.md §1.7), in turn: service id and field.
@@ -45,75 +43,6 @@ COMMANDS = (
     (8006, {"valveoff_enable": 1}),
     (8001, {"valve_onoff": 1}),
 )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to run. `loss` is the share of datagrams lost; `token_length` None draws 1-8 by seed."""
-
-    family: str = "EC800E"
-    engine: str = "vm"
-    wakes: int = 3
-    seed: int = 1
-    loss: float = 0.0
-    protocol: str = "lwm2m"
-    """One of PROTOCOLS."""
-    connection_id: int = 0
-    """Length of the DTLS connection ids that the platform gives; 0: it gives none."""
-    resumes: bool = False
-    """Whether the platform resumes DTLS sessions by their ids; our own server does, Mbed TLS as it is used here does
-    not."""
-    endpoint_format: str = "imei"
-    token_length: int | None = 4
-    commands: bool = True
-    measure_heap: bool = True
-    config: dict = field(default_factory=dict)
-    """Settings beside the server's address; they win over what the scenario sets."""
-    app: str | None = None
-    """Source of another app.py than this tree's."""
-    provisioned: bool = True
-    """Whether the device exists on the platform."""
-    names: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(deployment.NAMES))
-    """What the platform's names resolve to."""
-    carrier: dict[str, Any] = field(default_factory=dict)
-    """What the network does otherwise than the family's profile says (tools/module/profiles/networks.py)."""
-    lacks: tuple[str, ...] = ()
-    """What of tools/module/profiles/base.py's OPTIONAL the image has not, beside what its family has not."""
-    client: str | None = None
-    """What the image has of an LwM2M client of its own: one of tools/module/profiles/base.py's CLIENTS; None: what its
-    family has."""
-    mqtt_wrapped: bool = False
-    """Whether commands of a transparent MQTT product come with their task around them (ctwing.md §10: unknown)."""
-    umqtt_tells: bool = False
-    """Whether publish of the firmware's MQTT client says what became of a message, as newer images have it."""
-    connect_filters: bool = True
-    """Whether a connected UDP socket takes its peer's datagrams only."""
-    nat_keeps_port: bool = False
-    """Whether the carrier's NAT gives a module's port the same port outside again after it has forgotten it."""
-
-    @property
-    def mode(self) -> str:
-        """power.mode of the device."""
-        return self.config.get("power.mode", default("power.mode"))
-
-    @property
-    def payload(self) -> str:
-        """payload of the device: transparent, or the format of its thing model."""
-        return self.config.get("payload", default("payload"))
-
-    @property
-    def dtls(self) -> bool:
-        return self.protocol == "lwm2m-dtls"
-
-    @property
-    def streams(self) -> bool:
-        """Whether the protocol has connections, not datagrams."""
-        return not self.protocol.startswith("lwm2m")
-
-    @property
-    def commanded(self) -> bool:
-        """Whether the platform gives commands; where app.py reads downlinks by itself, only it could answer them."""
-        return self.commands and self.config.get("downlink.mode", default("downlink.mode")) != "buffer"
 
 
 class ScenarioError(Exception):
@@ -444,8 +373,3 @@ def _awake(run: Run) -> str:
         return "the network has granted no PSM"
     raise ScenarioError("no-psm", f"wake {len(run.wakes) + 1} never ended in PSM", "PSM was granted but something kept "
                         "the module awake: a wakelock, or the application itself")
-
-
-def quicker(plan: Plan) -> Plan:
-    """The same plan in the engine without a VM: for tests and tables."""
-    return replace(plan, engine="cpython", measure_heap=False)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from aiocoap import Message
 
 from tools.bench.device import APP
-from tools.scenario import Plan, Run, Wake, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import Run, Wake, play
 from tools.segments import packets
 from tools.world.network import Datagram
 from tools.world.tcp import FIN, SYN

@@ -3,7 +3,8 @@
 import pytest
 
 from tools.checker import check
-from tools.scenario import Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play
 
 MODEM = {"lwm2m.engine": "modem"}
 CLIENTS = [("EC800E", "qlw"), ("EC800E", "ncdp"), ("EC200U", "native")]

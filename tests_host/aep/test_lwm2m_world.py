@@ -5,7 +5,8 @@ import pytest
 
 from tools import scenario
 from tools.checker import check
-from tools.scenario import Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play
 
 
 class Watched:

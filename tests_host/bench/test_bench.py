@@ -12,7 +12,7 @@ from tools.bench import command, device, dtls, instructions, measure, mqtt, peer
 from tools.bench.exchanges import FURTHER, count, each_way
 from tools.ctwing.store import TraceRow
 from tools.figures import COMMAND, REPORT, SESSION
-from tools.scenario import quicker
+from tools.plan import quicker
 
 HEADERS = 28  # IPv4 and UDP
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tools.ctwing.tlv import readable
-from tools.scenario import Hooks, Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import Hooks, play
 
 # Request and what it is to give: a code, or what the answer says where it is 2.05.
 ASKED = [

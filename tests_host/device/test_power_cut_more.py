@@ -26,7 +26,8 @@ from tests_host.device.world import DAY, HOUR, World
 from tools.checker import check
 from tools.faults import TABLE, act
 from tools.faults.player import Chance
-from tools.scenario import ROOT, Plan, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import ROOT
 from tools.scenario import play as play_plan
 
 

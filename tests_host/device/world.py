@@ -24,7 +24,8 @@ from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES
 from tools.module.profiles.networks import CHINA_TELECOM
-from tools.scenario import Plan, Run, ScenarioError, files, give
+from tools.plan import Plan
+from tools.scenario import Run, ScenarioError, files, give
 from tools.world.clock import WorldLoop
 from tools.world.events import Event, Events
 from tools.world.network import Network

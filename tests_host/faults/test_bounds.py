@@ -7,7 +7,8 @@ import pytest
 from tools import figures
 from tools.faults import BY_NAME
 from tools.faults.player import One, plan_of
-from tools.scenario import Plan, play
+from tools.plan import Plan
+from tools.scenario import play
 
 HEAP = 160 * 1024  # bytes; the budget is 250 KB (DESIGN §9), the main job's peak 128 KiB (docs/benchmarks.md)
 RADIO = 60_000  # ms of one wake: an exchange that nobody answers takes 38 s with its jitter, the network's release 12 s

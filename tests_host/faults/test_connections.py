@@ -13,7 +13,8 @@ from tools.faults import BY_NAME, TABLE, act
 from tools.faults.connections import way
 from tools.faults.player import Chance, One, plan_of
 from tools.module.modem.usocket import ports_of
-from tools.scenario import Plan, Run, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import Run, play
 from tools.world.tcp import SYN
 
 A_FEW = 6  # connects in any minute; thirty are a ban (ctwing.md §4.2)

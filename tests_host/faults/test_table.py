@@ -12,7 +12,8 @@ from tools import figures, journal
 from tools.checker import check
 from tools.faults import BY_NAME, ROOMS, TABLE
 from tools.faults.player import Chance, One, outcome, plan_of
-from tools.scenario import ROOT, Plan, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import ROOT, play
 from tools.tables import errors
 
 SEEDS = (1, 2, 3)

@@ -9,7 +9,8 @@ from tests_host.module.bench import Bench
 from tests_host.module.test_profiles import STUBS, stub_names
 from tools import figures
 from tools.module.profiles import FAMILIES, OPTIONAL
-from tools.scenario import Plan, play, profile, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import play, profile
 
 BOTH = pytest.mark.parametrize("engine", ["vm", "cpython"])
 

@@ -3,7 +3,8 @@
 from tools.bench.exchanges import count
 from tools.ctwing.store import TraceRow
 from tools.figures import resumed
-from tools.scenario import Plan, Run, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import Run, play
 
 PAYLOAD = 64
 """Bytes of the report that figures are stated for."""

@@ -20,7 +20,8 @@ from tools.ctwing.aep import Aep
 from tools.ctwing.dtls_own_records import PSK_AES_128_CCM_8
 from tools.deployment import PSK
 from tools.module.tree import TREE
-from tools.scenario import Plan, Run, Wake, play
+from tools.plan import Plan
+from tools.scenario import Run, Wake, play
 from tools.world.events import Event, Events
 
 LIMITS = {

@@ -6,7 +6,8 @@ import json
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES
 from tools.module.tree import TREE, build, sources
-from tools.scenario import Plan, play
+from tools.plan import Plan
+from tools.scenario import play
 from tools.tables import ROOT
 from tools.world.clock import WorldLoop
 from tools.world.events import Events

@@ -14,7 +14,8 @@ from pathlib import Path
 from tools.bench.device import APP, warm_plan
 from tools.bench.footprint import boot
 from tools.module.vm.engine import EMPTY_MAIN, WRAPPER
-from tools.scenario import Plan, play
+from tools.plan import Plan
+from tools.scenario import play
 from tools.world.events import Event
 
 HOW_TO_GET = "valgrind is not installed here (apt-get install valgrind): no instruction counts"

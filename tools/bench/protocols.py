@@ -7,7 +7,8 @@ from tools.bench.device import APP, PAYLOAD, BenchError
 from tools.deployment import PROTOCOLS
 from tools.module.flash import Flash
 from tools.module.tree import build, sizes, spared
-from tools.scenario import Plan, Run, Wake, play, quicker
+from tools.plan import Plan, quicker
+from tools.scenario import Run, Wake, play
 from tools.tables import ROOT
 
 Step = Callable[[str], object]

@@ -7,7 +7,8 @@ from typing import Any
 from tools.deployment import AEP_ADDRESS, AEP_ADDRESS_6, AEP_NAMES
 from tools.faults import act
 from tools.faults.fault import Fault
-from tools.scenario import Plan, Run
+from tools.plan import Plan
+from tools.scenario import Run
 
 KEPT = "readings, in the outbox until the network is there; commands wait at the platform"
 DENIED, NOWHERE = 3, 2  # net.getState (quecpython.md §3.1)

@@ -28,7 +28,8 @@ from tools.faults.platform import (
 )
 from tools.faults.platform import REFUSED as OTHER
 from tools.module.board import Identity
-from tools.scenario import Plan, Run
+from tools.plan import Plan
+from tools.scenario import Run
 from tools.world.network import MUTE, OPEN, REFUSED
 
 NO_CONNECTION, LOST, LOGGED_IN, BAD_FRAME, NOT_CONFIRMED = 41, 42, 43, 46, 47

@@ -10,7 +10,8 @@ from tools.deployment import AEP_ADDRESS, AEP_PORT
 from tools.faults import act
 from tools.faults.fault import Fault
 from tools.faults.moment import when
-from tools.scenario import Plan, Run
+from tools.plan import Plan
+from tools.scenario import Run
 
 KEPT = "readings, in the outbox until acknowledged"
 REPEATED = KEPT + "; a message whose every acknowledgement was lost comes again under the same ids"

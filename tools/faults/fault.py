@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tools.scenario import Plan, Run
+from tools.plan import Plan
+from tools.scenario import Run
 
 
 def unchanged(plan: Plan) -> Plan:

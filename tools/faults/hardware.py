@@ -7,7 +7,8 @@ from typing import Any
 from tools.faults import act
 from tools.faults.fault import Fault
 from tools.faults.moment import when
-from tools.scenario import Plan, Run
+from tools.plan import Plan
+from tools.scenario import Run
 
 KEPT = "readings and commands"
 DAYS = 3 * 86400

@@ -12,7 +12,8 @@ from typing import Any
 
 from tools.ctwing.checks import SIZE_LIMIT, TTL_LIMIT
 from tools.faults.fault import Fault
-from tools.scenario import Given, Plan, Run
+from tools.plan import Plan
+from tools.scenario import Given, Run
 
 NOT_PROVISIONED, BAD_REQUEST, WRONG_VERSION, REFUSED, SILENT, SESSION_LOST, NOT_OBSERVED = 21, 22, 23, 24, 25, 26, 27
 """Codes of lib/aep/session.py."""

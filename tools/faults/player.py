@@ -7,7 +7,8 @@ from typing import Any
 
 from tools import figures
 from tools.faults.fault import Fault
-from tools.scenario import Hooks, Plan, Run
+from tools.plan import Plan
+from tools.scenario import Hooks, Run
 
 RANDOM = "random"
 HOW_OFTEN, TWO_AT_ONCE, BEFORE = 1 / 3, 1 / 4, 1 / 2

@@ -11,7 +11,8 @@ from tools.faults.datagrams import REPEATED
 from tools.faults.fault import Fault
 from tools.faults.moment import when
 from tools.faults.platform import ALL_KEPT, NOT_PROVISIONED, ONCE, WAITS, Act, both, off, on, rebind
-from tools.scenario import Plan, Run
+from tools.plan import Plan
+from tools.scenario import Run
 
 NO_DTLS, BAD_KEY, NO_SUITE = 31, 32, 33
 """Codes of lib/aep/dtls_faults.py."""

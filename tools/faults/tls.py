@@ -10,7 +10,8 @@ from tools.faults import act
 from tools.faults.connections import BACK_OFF, LOST, NO_CONNECTION, a_wake, each, ports, way
 from tools.faults.fault import Fault
 from tools.faults.platform import ALL_KEPT, ONCE, WAITS, Act, on
-from tools.scenario import Plan, Run
+from tools.plan import Plan
+from tools.scenario import Run
 from tools.world.network import OPEN, REFUSED
 
 BAD_CERTIFICATE, NO_TLS = 44, 45
