@@ -68,8 +68,11 @@ class Wake:
         if found["power.mode"] == "psm" and not self.psm:
             self.health.note(events.LACKS, 1)
             _log.warning("this module has no PSM: light sleep between wakes")
-        self.way = way(found)
-        self.kept["session"] = shaped(self.kept["session"], self.way.SAVED)
+        try:
+            self.way = way(found)
+            self.kept["session"] = shaped(self.kept["session"], self.way.SAVED)
+        except Fault:  # ATTACH says it: till then readings are taken, and what is on trial has its wakes
+            self.way = None
         return "ready"
 
     def introduce(self, address: str) -> None:
@@ -93,7 +96,8 @@ class Wake:
 
 
 def way(found: dict):
-    """The module of the protocol by setting: what others need is not loaded, nor need it be on this flash."""
+    """The module of the protocol by setting: what others need is not loaded, nor need it be on this flash. Raises
+    Fault."""
     protocol = found["protocol"]
     try:
         if protocol == "lwm2m":
