@@ -66,6 +66,7 @@ def session(settings: dict, saved: dict):
 
 def _better(settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist):
     """lwm2m.engine "auto"."""
+    saved = shaped(saved, SAVED)  # by command, another protocol's
     if suits(settings, saved):
         return Session(settings, saved, clock, numbers, jitter, device, keep, note, persist)
     from aep import lwm2m as own

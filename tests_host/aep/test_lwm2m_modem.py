@@ -381,6 +381,18 @@ def test_auto_takes_the_client_that_acknowledges_and_does_not_fail():
     assert [choice(group(), saved) for _ in range(2)] == [False, True], "tried more rarely"
 
 
+def test_auto_begins_anew_on_what_another_protocol_has_saved():
+    settings = dict(SETTINGS)
+    settings["lwm2m.engine"] = "auto"
+    modem = group()
+    saved = {"server": "mqtt.ctwing.cn:1883", "addr": "180.106.148.146", "honest": 1}
+    made = modem_file.session(settings, saved)(
+        settings, saved, modem, None, 320, Device(IMEI), Store().keep, modem.note, None
+    )
+    made.open(150000)
+    assert made.lifetime() == 86400 and sorted(made.saved()) == sorted(modem_file.SAVED)
+
+
 def test_endpoints_are_those_of_our_own_client():
     for form, wanted in (("imei", "1"), ("urn:imei", "urn:imei:1"), ("urn:imei-imsi", "urn:imei-imsi:1-2")):
         assert modem_file.endpoint({"lwm2m.endpoint": form}, "1", "2") == wanted
