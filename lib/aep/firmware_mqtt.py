@@ -26,15 +26,12 @@ class Session(Connected):
     def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
         """One report or answer; HANDED_OVER where this image does not say whether it was acknowledged. Raises
         NotConfirmed or ConnectionLost."""
-        stream = self._stream
-        if stream is None:
-            raise s.SessionLost("there is no connection")
+        stream = self._there()
         qos = 1 if sure or self._settings["report.type"] == "con" else 0
         topic = mqtt.topic_of(self._settings, service)
-        receipt = []
-        self._ended(lambda until: receipt.append(stream.publish(topic, payload, qos, until)), until)
-        self._heard = self._sent = self.clock.now()
-        return receipt[0]
+        receipt = self._ended(lambda until: stream.publish(topic, payload, qos, until), until)
+        self._heard = self._signed = self.clock.now()
+        return receipt
 
     def _connect(self, address: str):
         found = self._settings
@@ -52,8 +49,8 @@ class Session(Connected):
             stream.subscribe(self._settings["mqtt.subscribe"], until)
 
     def _sign(self, until: int) -> None:
-        self._stream.ping(until)
-        self._sent = self.clock.now()
+        self._there().ping(until)
+        self._signed = self.clock.now()
 
     def _silence(self, settings: dict) -> int:
         return settings["mqtt.keepalive"]
@@ -64,6 +61,7 @@ class Session(Connected):
     def _arrived(self, topic: bytes, payload: bytes) -> bool:
         """A downlink, before it is acknowledged; False where there is no room for it now."""
         try:
+            self._counted()
             parts = mqtt.downlink(self._settings, topic.decode(), payload)
             return self._down(*parts) != s.BUSY
         except (Fault, UnicodeError):

@@ -121,6 +121,7 @@ class Session(Connected):
         data = self._client.take()
         if data:
             self._send(data)
+            self._signed = self.clock.now()  # whatever is sent is a sign of life [MQTT-3.1.2-24]
 
     def _take(self, data: bytes) -> None:
         good = True
@@ -146,6 +147,7 @@ class Session(Connected):
     def _message(self, event: tuple) -> None:
         """A downlink. What is malformed is acknowledged as well, or it would come with every connection."""
         topic, payload, qos, number = event[1:5]
+        self._counted()
         if self._down(*downlink(self._settings, topic, payload)) != s.BUSY and qos:
             self._client.acknowledge(number)
 

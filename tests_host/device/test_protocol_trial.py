@@ -1,6 +1,8 @@
 """A protocol that is changed by command, on trial: one that this tree was built without is taken back, and no reading
 is lost."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests_host.device.world import HOUR, World
@@ -27,5 +29,5 @@ def test_a_protocol_that_this_tree_lacks_is_taken_back_and_the_readings_of_the_t
         assert [line for line in world.log() if "built without protocol tcp" in line]
         assert world.record("trial") == {} and world.waiting() == []
         flows = [entry["t"] for entry in world.reports() if "water_flow" in entry]
-        assert len(flows) == 9 and all(0.9 * HOUR < b - a < 1.1 * HOUR for a, b in zip(flows, flows[1:]))
+        assert len(flows) == 9 and all(0.9 * HOUR < b - a < 1.1 * HOUR for a, b in pairwise(flows))
         assert world.verdict().problems == []
