@@ -38,6 +38,8 @@ class Wake:
             self.health.count("config_refused")
             self.health.note(events.CONFIG_REFUSED)
             _log.error("%s; running on the last good settings", self.settings.problem)
+        if self.settings.renewed:  # somebody was here, and has mended what a person had to
+            self.health.not_before = 0
         # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
         start = random_bytes(2, cell.imei())
         first = {"boot": 1, "mid": start[0] << 8 | start[1], "seq": 1}
