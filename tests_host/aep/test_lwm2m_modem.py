@@ -291,7 +291,7 @@ def test_a_modem_that_gives_the_same_for_ever_holds_nobody_and_takes_no_memory()
 def test_what_comes_while_there_is_no_room_waits_in_order_and_what_is_too_much_in_the_modem():
     modem, store = group(), Store(*[s.BUSY] * 3)
     made = opened(modem, None, store)
-    modem.answers["AT+NMGR"] = ["1,%02x" % n for n in range(40)] + [""]
+    modem.answers["AT+NMGR"] = [f"1,{n:02x}" for n in range(40)] + [""]
     got = [made.receive(modem.time + 5000) for _ in range(40)]
     assert got == [bytes([n]) for n in range(40)]
 
