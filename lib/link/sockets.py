@@ -44,7 +44,7 @@ def resolve_or(host: str, port: int, own: str, last: str) -> tuple:
 
 
 def patience(left: int):
-    """The time-out, in s, of one look in a wait of so many ms. A short wait is polled every 100 ms; a long one sleeps in
+    """The time-out, in s, of one look in a wait of so many ms: a short one is polled every 100 ms; a long one sleeps in
     slices of 5 s (quecpython.md §3.9)."""
     return _LONG / 1000 if left > 2 * _LONG else min(left, _SLICE) / 1000
 

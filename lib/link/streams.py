@@ -58,7 +58,7 @@ class Stream:
             raise NoTls("this image's ussl takes no CA")
 
     def send(self, data: bytes) -> None:
-        """Sends all of it. Raises ConnectionLost; where it is the first that is sent by TLS, BadCertificate or NoTls."""
+        """Sends all of it. Raises ConnectionLost; by TLS also BadCertificate or NoTls, until something was received."""
         try:
             self._socket.settimeout(_SEND)
             while data:

@@ -87,7 +87,9 @@ def test_an_end_of_the_connection_is_one_fault_however_it_shows(what):
     assert fault(opened.receive, 60_000) == "ConnectionLost"
 
 
-@pytest.mark.parametrize(("number", "name"), [(UNVERIFIED, "BadCertificate"), (ALERT, "NoTls"), (RESET, "ConnectionLost")])
+@pytest.mark.parametrize(("number", "name"), [
+    (UNVERIFIED, "BadCertificate"), (ALERT, "NoTls"), (RESET, "ConnectionLost"),
+])
 def test_an_error_of_tls_is_one_of_the_handshake_until_something_was_received(number, name):
     for call, args in (("send", (b"x",)), ("receive", (60_000,))):
         opened, socket = stream(tls=True)
