@@ -61,18 +61,19 @@ class Connected:
     # -- the contract ----------------------------------------------------------------------------------------------
 
     def open(self, until: int) -> None:
-        """Connects and greets, or shows that a kept connection lives.
+        """Connects and greets, or shows that a kept connection lives. Waits where another connect was just now.
         Raises NoName, NoPath, or one of aep.session's and aep.stream_faults' errors."""
         self._count = 0
         self.resumed = self._stream is not None and self._lives(until)
         self.refresh = False
         if self.resumed:
             return
+        address = self._resolved()
         wait = _last[0] + _APART - self.clock.now()
         if wait > 0:
             self.clock.sleep(wait)
         _last[0] = self.clock.now()
-        self._stream = self._connect(self._resolved())
+        self._stream = self._connect(address)
         self._heard = self._signed = self.clock.now()
         self._ended(self._greet, until)
 

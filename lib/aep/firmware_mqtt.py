@@ -5,8 +5,6 @@ What this image's `publish` says is believed only where a probe has shown that i
 once, with the first connection: two messages `{}` to the topic `probe`; what it showed is saved.
 """
 
-from micropython import const
-
 from aep import mqtt
 from aep import session as s
 from aep.connected import Connected
@@ -14,8 +12,6 @@ from aep.native_mqtt import Native
 from link.fault import Fault
 
 _TOPIC = "probe"
-TRUE = const(1)  # saved as `honest`
-FALSE = const(2)
 
 
 class Session(Connected):
@@ -38,13 +34,13 @@ class Session(Connected):
         ca = None
         if found["protocol"] == "mqtts":  # the firmware names the server that it was given to TLS
             address, ca = found["server.host"], mqtt.ca_of(found, self.clock)
-        return Native(found, address, self.clock, self._honest == TRUE, ca, self._arrived)
+        return Native(found, address, self.clock, self._honest == mqtt.PROVEN, ca, self._arrived)
 
     def _greet(self, until: int) -> None:
         stream = self._stream
         stream.connect(until)
         if not self._honest:
-            self._honest = TRUE if stream.probe(_TOPIC, b"{}", until) else FALSE
+            self._honest = mqtt.PROVEN if stream.probe(_TOPIC, b"{}", until) else mqtt.DISPROVEN
         if self._settings["mqtt.subscribe"]:
             stream.subscribe(self._settings["mqtt.subscribe"], until)
 
