@@ -43,7 +43,7 @@ def back_off(cycle) -> str:
     found = cycle.problem
     row = cycle.health.in_a_row = cycle.health.in_a_row + 1
     wait = min(_LONGEST, getattr(found, "wait", _BACK_OFF) << min(row - 1, 10))
-    if found.action == WAIT:
+    if found.action == WAIT and not cycle.settings.on_trial:  # what is on trial is taken back without a person
         wait = _LONGEST
     # Up to a quarter more: a fleet must not come back at once.
     wait = wait * (256 + (random_bytes(1, cycle.device.imei)[0] >> 2)) >> 8

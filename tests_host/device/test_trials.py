@@ -1,4 +1,4 @@
-"""A protocol that is changed by command, on trial: one that this tree was built without is taken back, and no reading
+"""A protocol or a token that is changed by command, on trial: one that does not work is taken back soon, and no reading
 is lost."""
 
 from itertools import pairwise
@@ -14,6 +14,11 @@ APP = (ROOT / "lib/app.py").read_text() + """
 def speak(protocol):
     settings.change("protocol", protocol)
     return {"protocol": protocol}
+
+@command(9991, token=one_of("wrong"))
+def learn(token):
+    settings.change("device.token", token)
+    return {"token": token}
 """
 CONFIG = {"report.interval": HOUR, "device.id": "1", "device.token": "t"}
 
@@ -30,4 +35,15 @@ def test_a_protocol_that_this_tree_lacks_is_taken_back_and_the_readings_of_the_t
         assert world.record("trial") == {} and world.waiting() == []
         flows = [entry["t"] for entry in world.reports() if "water_flow" in entry]
         assert len(flows) == 9 and all(0.9 * HOUR < b - a < 1.1 * HOUR for a, b in pairwise(flows))
+        assert world.verdict().problems == []
+
+
+def test_a_token_that_the_platform_refuses_is_taken_back_within_hours_and_not_days():
+    with World({"report.interval": HOUR}, APP, protocol="mqtt") as world:
+        assert world.power_on() == "psm"
+        world.command(9991, token="wrong")
+        for _ in range(6):
+            world.wake()
+        assert len([line for line in world.log() if "E21 NotProvisioned" in line]) == 2
+        assert world.record("trial") == {} and world.waiting() == []
         assert world.verdict().problems == []
