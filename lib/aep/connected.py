@@ -15,6 +15,7 @@ from store.shape import shaped
 
 _APART = const(10000)  # ms between two connects: 30 a minute are a ban of two hours (ctwing.md §4.2)
 _FLOOD = const(256)  # messages between two of our openings; estimate
+_QUEUE = const(8)  # downlinks that wait to be received; more of them say nothing more
 SAVED = {"server": "", "addr": "", "honest": 0}  # type: dict
 
 _last = [-_APART]  # when the last connect was tried, clock milliseconds
@@ -53,25 +54,27 @@ class Connected:
         self._stream = None
         self._downlinks = []
         self._count = 0
-        self._heard = self._sent = 0  # clock milliseconds
+        self._heard = 0  # when the platform was last heard, clock milliseconds
+        self._signed = 0  # when what it takes for a sign of life was last sent
         self.refresh = False  # the next opening is a sign of life
 
     # -- the contract ----------------------------------------------------------------------------------------------
 
     def open(self, until: int) -> None:
-        """Connects and greets, or shows that a kept connection lives.
+        """Connects and greets, or shows that a kept connection lives. Waits where another connect was just now.
         Raises NoName, NoPath, or one of aep.session's and aep.stream_faults' errors."""
         self._count = 0
         self.resumed = self._stream is not None and self._lives(until)
         self.refresh = False
         if self.resumed:
             return
+        address = self._resolved()
         wait = _last[0] + _APART - self.clock.now()
         if wait > 0:
             self.clock.sleep(wait)
         _last[0] = self.clock.now()
-        self._stream = self._connect(self._resolved())
-        self._heard = self.clock.now()
+        self._stream = self._connect(address)
+        self._heard = self._signed = self.clock.now()
         self._ended(self._greet, until)
 
     def receive(self, until: int, asleep: bool = False):
@@ -96,7 +99,7 @@ class Connected:
     def renewal(self, heard: int, settings: dict):
         """When a kept connection needs a sign of life (clock ms), or None."""
         every = self._silence(settings)
-        return None if not every else self._sent + 1000 * every
+        return None if not every else self._signed + 1000 * every
 
     def deregister(self, until: int) -> None:
         """Says good-bye."""
@@ -146,15 +149,23 @@ class Connected:
             return False
         return True
 
-    def _ended(self, step, until: int) -> None:
-        """Does `step(until)`; a connection on which it fails is closed, so that the next opening makes another."""
+    def _ended(self, step, until: int):
+        """What `step(until)` gives; a connection on which it fails is closed, so that the next opening makes another.
+        """
         good = False
         try:
-            step(until)
+            out = step(until)
             good = True
         finally:
             if not good:
                 self._lose()
+        return out
+
+    def _there(self):
+        """The connection. Raises ConnectionLost where there is none."""
+        if self._stream is None:
+            raise ConnectionLost("there is no connection")
+        return self._stream
 
     def _lose(self) -> None:
         """Closes without a word."""
@@ -163,18 +174,14 @@ class Connected:
             self._stream = None
 
     def _send(self, data: bytes) -> None:
-        if self._stream is None:
-            raise ConnectionLost("there is no connection")
-        self._stream.send(data)
-        self._sent = self.clock.now()
+        self._there().send(data)
 
     def _wait(self, until: int) -> bool:
         """Receives once and looks at it; False at `until`."""
-        if self._stream is None:
-            raise ConnectionLost("there is no connection")
+        stream = self._there()
         good = False
         try:
-            data = self._stream.receive(until)
+            data = stream.receive(until)
             if data is not None:
                 self._heard = self.clock.now()
                 self._take(data)
@@ -184,13 +191,16 @@ class Connected:
                 self._lose()
         return data is not None
 
-    def _down(self, payload: bytes, service: int = 0, task=None) -> int:
-        """A downlink is kept; returns what `keep` does."""
+    def _counted(self) -> None:
+        """One more message has come. Raises Flooded."""
         self._count += 1
         if self._count > _FLOOD:
             raise Flooded("%d messages" % self._count)
+
+    def _down(self, payload: bytes, service: int = 0, task=None) -> int:
+        """A downlink is kept; returns what `keep` does."""
         kept = self._keep(payload, service, task) if service else self._keep(payload)
-        if kept in (s.KEPT, s.DONE):
+        if kept in (s.KEPT, s.DONE) and len(self._downlinks) < _QUEUE:
             self._downlinks.append(payload)
         return kept
 

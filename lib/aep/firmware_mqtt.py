@@ -5,8 +5,6 @@ What this image's `publish` says is believed only where a probe has shown that i
 once, with the first connection: two messages `{}` to the topic `probe`; what it showed is saved.
 """
 
-from micropython import const
-
 from aep import mqtt
 from aep import session as s
 from aep.connected import Connected
@@ -14,8 +12,6 @@ from aep.native_mqtt import Native
 from link.fault import Fault
 
 _TOPIC = "probe"
-TRUE = const(1)  # saved as `honest`
-FALSE = const(2)
 
 
 class Session(Connected):
@@ -26,34 +22,31 @@ class Session(Connected):
     def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
         """One report or answer; HANDED_OVER where this image does not say whether it was acknowledged. Raises
         NotConfirmed or ConnectionLost."""
-        stream = self._stream
-        if stream is None:
-            raise s.SessionLost("there is no connection")
+        stream = self._there()
         qos = 1 if sure or self._settings["report.type"] == "con" else 0
         topic = mqtt.topic_of(self._settings, service)
-        receipt = []
-        self._ended(lambda until: receipt.append(stream.publish(topic, payload, qos, until)), until)
-        self._heard = self._sent = self.clock.now()
-        return receipt[0]
+        receipt = self._ended(lambda until: stream.publish(topic, payload, qos, until), until)
+        self._heard = self._signed = self.clock.now()
+        return receipt
 
     def _connect(self, address: str):
         found = self._settings
         ca = None
         if found["protocol"] == "mqtts":  # the firmware names the server that it was given to TLS
             address, ca = found["server.host"], mqtt.ca_of(found, self.clock)
-        return Native(found, address, self.clock, self._honest == TRUE, ca, self._arrived)
+        return Native(found, address, self.clock, self._honest == mqtt.PROVEN, ca, self._arrived)
 
     def _greet(self, until: int) -> None:
         stream = self._stream
         stream.connect(until)
         if not self._honest:
-            self._honest = TRUE if stream.probe(_TOPIC, b"{}", until) else FALSE
+            self._honest = mqtt.PROVEN if stream.probe(_TOPIC, b"{}", until) else mqtt.DISPROVEN
         if self._settings["mqtt.subscribe"]:
             stream.subscribe(self._settings["mqtt.subscribe"], until)
 
     def _sign(self, until: int) -> None:
-        self._stream.ping(until)
-        self._sent = self.clock.now()
+        self._there().ping(until)
+        self._signed = self.clock.now()
 
     def _silence(self, settings: dict) -> int:
         return settings["mqtt.keepalive"]
@@ -64,6 +57,7 @@ class Session(Connected):
     def _arrived(self, topic: bytes, payload: bytes) -> bool:
         """A downlink, before it is acknowledged; False where there is no room for it now."""
         try:
+            self._counted()
             parts = mqtt.downlink(self._settings, topic.decode(), payload)
             return self._down(*parts) != s.BUSY
         except (Fault, UnicodeError):

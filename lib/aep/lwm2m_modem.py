@@ -36,7 +36,8 @@ _TRIED = "m"  # and how opening by it has gone (aep/shortcuts.py)
 _LOCATION = "modem"  # in saved(): a registration that is not our own client's
 _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
-_RENEW = const(10)  # an Update is due when a tenth of the lifetime is left, as in seldom.py
+_RENEW = const(10)  # as in renewal.py, which a tree for this engine alone does not have
+_MOST = const(16)  # downlinks that are taken out of the modem before one is handed on
 _STALE = const(1000)  # ms within which a bad end may still be that of the registration before; estimate
 LEAVE_WAIT = const(4000)  # ms for a deregistration: one lost and repeated datagram is inside
 _POLL = const(250)  # ms from one look to the next while the radio is on
@@ -66,6 +67,7 @@ def session(settings: dict, saved: dict):
 
 def _better(settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist):
     """lwm2m.engine "auto"."""
+    saved = shaped(saved, SAVED)  # by command, another protocol's
     if suits(settings, saved):
         return Session(settings, saved, clock, numbers, jitter, device, keep, note, persist)
     from aep import lwm2m as own
@@ -102,14 +104,15 @@ def probe(learned: dict) -> str:
 
 def _look() -> int:
     """Which it is, by its place in GROUPS."""
-    if _has("AT+NCDP=?"):
+    if taken("AT+NCDP=?"):
         return 2  # the only one that tells what became of a report
-    if not _has("AT+QLWCFG?"):
+    if not taken("AT+QLWCFG?"):
         return 0
     return 1 if lwm2m is None else 3
 
 
-def _has(command: str) -> bool:
+def taken(command: str) -> bool:
+    """Whether the modem has taken a command that it may refuse. Raises NoModem where it is silent."""
     try:
         at.send(command)
     except NoModem as fault:
@@ -172,13 +175,10 @@ class Session:
         confirmed = sure or self._settings["report.type"] == "con"
         self._owed = True
         try:
-            receipt = self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+            return self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
         except s.SessionLost:
             self._alive = -1  # and the next opening registers
             raise
-        if receipt == s.ACKNOWLEDGED:
-            self._alive = self._clock.now()
-        return receipt
 
     def receive(self, until: int, asleep: bool = False):
         """The next downlink's payload, or None at `until`. Raises SessionLost or NoModem."""
@@ -186,7 +186,6 @@ class Session:
         while True:
             payload = self._downlink()
             if payload is not None:
-                self._alive = clock.now()  # the platform was there after all that went up before
                 return payload
             left = until - clock.now()
             if left <= 0 or asleep:
@@ -258,8 +257,9 @@ class Session:
         if self.closes and self._alive >= 0:
             try:
                 self._client.leave(self._clock.now() + LEAVE_WAIT)  # type: ignore[attr-defined]
-                while self._downlink() is not None:
-                    pass
+                for _ in range(_MOST):
+                    if self._downlink() is None:
+                        break
             except NoModem:  # then its registration ends with its lifetime
                 pass
         self._client = None
@@ -331,10 +331,11 @@ class Session:
         if client is None:
             return None
         waiting = self._unkept
-        found = client.downlink()
-        while found is not None:
-            waiting.append(found)
+        while len(waiting) < _MOST:
             found = client.downlink()
+            if found is None:
+                break
+            waiting.append(found)
         while waiting:
             answer, payload = waiting[0]
             verdict = self._keep(payload)

@@ -9,7 +9,7 @@ powers down; the platform keeps commands for the next registration.
 import ubinascii
 from micropython import const
 
-from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING
+from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING, taken
 from aep.session import ACKNOWLEDGED, HANDED_OVER, SessionLost, Silent
 from link import at, sockets
 from link.fault import NoModem
@@ -48,7 +48,7 @@ class Client:
         if self._status() in _REGISTERED:
             self.leave(min(until, self._clock.now() + LEAVE_WAIT))
         for command in ("AT+QREGSWT=0", "AT+NNMI=0", 'AT+QCFG="LWM2M/Lifetime",%d' % found["lwm2m.lifetime"]):
-            self._try(command)
+            taken(command)
         at.send("AT+NCDP=%s,%d" % (host, found["server.port"]))
         at.send("AT+QLWSREGIND=0")
 
@@ -65,12 +65,15 @@ class Client:
         self._sequence = self._sequence % _SEQUENCES + 1
         data = ubinascii.hexlify(payload).decode()
         mode = "0x0100,%d" % self._sequence if confirmed else "0x0000"
-        if not self._try("AT+QLWULDATAEX=%d,%s,%s" % (len(payload), data, mode)):
+        if not taken("AT+QLWULDATAEX=%d,%s,%s" % (len(payload), data, mode)):
             raise SessionLost("the modem takes no report: registered and observed?")
         if not confirmed:
             return HANDED_OVER
         while True:
-            status = at.values("AT+QLWULDATASTATUS?", "+QLWULDATASTATUS")[0]
+            found = at.values("AT+QLWULDATASTATUS?", "+QLWULDATASTATUS")
+            # Some say whose it is: that of the report before is none of this one's
+            own = len(found) < 2 or found[1] == str(self._sequence)
+            status = found[0] if own else _ON_THE_WAY[0]
             if status == _GOOD:
                 return ACKNOWLEDGED
             if status == _RESET:
@@ -85,7 +88,7 @@ class Client:
 
     def leave(self, until: int) -> None:
         """Deregisters, and waits for that as long as may be."""
-        if self._try("AT+QLWSREGIND=1"):
+        if taken("AT+QLWSREGIND=1"):
             while self._clock.now() < until and self._status() in _REGISTERED:
                 self._clock.sleep(_PAUSE)
         self.registered = False
@@ -107,13 +110,3 @@ class Client:
 
     def _status(self) -> str:
         return at.values("AT+NMSTATUS?", "+NMSTATUS")[0]
-
-    def _try(self, command: str) -> bool:
-        """Whether the modem has taken a command that it may refuse. Raises NoModem where it is silent."""
-        try:
-            at.send(command)
-        except NoModem as fault:
-            if "ERROR" not in str(fault):
-                raise
-            return False
-        return True

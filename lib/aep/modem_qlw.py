@@ -8,7 +8,7 @@ read by QLWRD still says that all is well, and a refused QLWNOTIFY that it is no
 import ubinascii
 from micropython import const
 
-from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING
+from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING, taken
 from aep.session import HANDED_OVER, SessionLost
 from link import at
 from link.fault import NoModem
@@ -49,13 +49,12 @@ class Client:
             self.leave(min(until, self._clock.now() + LEAVE_WAIT))
         self._read()
         self._writes = []  # of a registration that has ended: the platform gives them again
-        tell = self._try
-        tell('AT+QLWCFG="retransmit",%d,%d' % (max(2, found["lwm2m.ack_timeout"] // 1000), found["lwm2m.retries"]))
-        tell('AT+QLWCFG="dtls_mode",0')
+        taken('AT+QLWCFG="retransmit",%d,%d' % (max(2, found["lwm2m.ack_timeout"] // 1000), found["lwm2m.retries"]))
+        taken('AT+QLWCFG="dtls_mode",0')
         at.send('AT+QLWCFG="auto_ack",1')
         at.send('AT+QLWCFG="lifetime_enable",0')
         self._configure()
-        tell("AT+QLWDELOBJ=19")
+        taken("AT+QLWDELOBJ=19")
         at.send("AT+QLWADDOBJ=19,0,1,0")
         at.send("AT+QLWADDOBJ=19,1,1,0")
         self._register()
@@ -70,7 +69,7 @@ class Client:
         ))  # fmt: skip
 
     def _register(self) -> None:
-        if not self._try("AT+QLWREG") and self._number() not in _COMING:  # one that is under way ends like ours
+        if not taken("AT+QLWREG") and self._number() not in _COMING:  # one that is under way ends like ours
             raise NoModem("AT+QLWREG: ERROR")
 
     def state(self) -> int:
@@ -94,7 +93,7 @@ class Client:
             len(payload), ubinascii.hexlify(payload).decode(), confirmed,
         )  # fmt: skip
         end = min(until, self._clock.now() + _REFUSED_WAIT)
-        while not self._try(command):
+        while not taken(command):
             if self._clock.now() >= end or self.state() not in (READY, WAITING):
                 raise SessionLost("the modem takes no report: registered and observed?")
             self._clock.sleep(_PAUSE)
@@ -102,11 +101,11 @@ class Client:
 
     def update(self, lifetime: int) -> bool:
         """Whether the modem has taken it."""
-        return self._try("AT+QLWUPDATE=0,%d" % lifetime)
+        return taken("AT+QLWUPDATE=0,%d" % lifetime)
 
     def leave(self, until: int) -> None:
         """Deregisters, and waits for that as long as may be."""
-        if self._try("AT+QLWDEREG"):
+        if taken("AT+QLWDEREG"):
             self._wait_gone(until)
 
     def _wait_gone(self, until: int) -> None:
@@ -122,7 +121,7 @@ class Client:
 
     def answer(self, mid: int, good: bool) -> None:
         """2.04 or 4.00; where the platform has given up meanwhile, it asks again."""
-        self._try("AT+QLWWRRSP=%d,%d" % (mid, _DONE if good else _MALFORMED))
+        taken("AT+QLWWRRSP=%d,%d" % (mid, _DONE if good else _MALFORMED))
 
     def _seen(self) -> None:
         """Registered."""
@@ -169,16 +168,6 @@ class Client:
             if "timeout" in str(fault):
                 raise
             return -1
-
-    def _try(self, command: str) -> bool:
-        """Whether the modem has taken a command that it may refuse. Raises NoModem where it is silent."""
-        try:
-            at.send(command)
-        except NoModem as fault:
-            if "ERROR" not in str(fault):
-                raise
-            return False
-        return True
 
 
 def hex_key(settings: dict) -> str:

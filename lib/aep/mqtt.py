@@ -18,7 +18,8 @@ from mqtt import packet as p
 _ANSWER = const(10000)  # ms for the answer to CONNECT, SUBSCRIBE or PINGREQ; estimate: TCP repeats meanwhile
 _PUBACK = const(20000)  # ms for the answer to a report; estimate
 _LONGEST_CA = const(8192)  # bytes of the CA's file
-_PROVEN = const(1)  # firmware_mqtt.TRUE
+PROVEN = const(1)  # saved as `honest`: the firmware's client was seen to tell the truth
+DISPROVEN = const(2)
 _REFUSALS = {
     1: refusals.WrongVersion, 2: refusals.NotProvisioned, 4: refusals.NotProvisioned, 5: refusals.NotProvisioned,
 }  # fmt: skip
@@ -29,7 +30,7 @@ _WORDS = ",protocol version refused,client id refused,server unavailable,bad use
 def session(settings: dict, saved: dict):
     """The class of the session: the firmware's client where that is asked for, or is known to tell the truth."""
     engine = settings["mqtt.engine"]
-    if engine == "python" or engine == "auto" and saved.get("honest") != _PROVEN:
+    if engine == "python" or engine == "auto" and saved.get("honest") != PROVEN:
         return Session
     try:
         from aep import firmware_mqtt
@@ -121,6 +122,7 @@ class Session(Connected):
         data = self._client.take()
         if data:
             self._send(data)
+            self._signed = self.clock.now()  # whatever is sent is a sign of life [MQTT-3.1.2-24]
 
     def _take(self, data: bytes) -> None:
         good = True
@@ -146,6 +148,7 @@ class Session(Connected):
     def _message(self, event: tuple) -> None:
         """A downlink. What is malformed is acknowledged as well, or it would come with every connection."""
         topic, payload, qos, number = event[1:5]
+        self._counted()
         if self._down(*downlink(self._settings, topic, payload)) != s.BUSY and qos:
             self._client.acknowledge(number)
 

@@ -1,9 +1,11 @@
 """MQTT over the firmware's own client, `umqtt`, which is trusted with nothing (quecpython.md §3.10).
 
 It runs without its reconnects, which never end, and without its keep-alive, whose thread is killed with a lock in its
-hand. One thread of ours connects and reads; it ends by itself, is waited for, and is never stopped. What the firmware
-says of a published message counts where it was seen to tell the truth; else an answered ping shows that the message
-went before it, no more.
+hand: we keep to mqtt.keepalive by pings of our own, and CONNECT says 0. So the platform does not end a connection for
+our silence; one that we have lost ends there with our next CONNECT [MQTT-3.1.4-2], or by TCP. One thread of ours
+connects and reads; it ends by itself, is waited for, and is never stopped. What the firmware says of a published
+message counts where it was seen to tell the truth; else an answered ping shows that the message went before it, no
+more.
 """
 
 import _thread
@@ -132,7 +134,7 @@ class Native:
         self._heard = self.clock.now()
 
     def _made(self):
-        """The firmware's client. Without a keep-alive the platform does not look at our silence either."""
+        """The firmware's client."""
         try:
             import umqtt
         except ImportError:
@@ -159,7 +161,7 @@ class Native:
         client = self._read()
         self._empty = 0
         # The firmware waits 5 s at most. Its write cannot block: no more is ever under way than one report and a ping.
-        told = client.publish(topic, payload, False, qos)
+        told = self._says(client.publish, topic, payload, False, qos)
         self._check()
         sure = qos and self.honest
         if told is False or sure and not told:
@@ -191,18 +193,14 @@ class Native:
         client = self._read()
         before = self._pongs
         self._check()
-        try:
-            client.ping()
-        except Exception as error:  # dialect: broad - whatever it is, the connection is of no use any more
-            self._drop()
-            raise ConnectionLost("ping: " + _reason(error))
+        self._says(client.ping)
         self._expect(lambda: self._pongs != before, min(until, self.clock.now() + _ANSWER), "ping not answered")
 
     def _probe(self, topic: str, payload: bytes, until: int) -> None:
         client = self._there()
-        alone = client.publish(topic, payload, False, 1)
+        alone = self._says(client.publish, topic, payload, False, 1)
         self._read()
-        self.honest = alone is False and client.publish(topic, payload, False, 1) is True
+        self.honest = alone is False and self._says(client.publish, topic, payload, False, 1) is True
         self._ping(until)
 
     def _close(self) -> None:
@@ -242,6 +240,14 @@ class Native:
         client = self._there()
         self._reading = True
         return client
+
+    def _says(self, call, *args):
+        """What the firmware's client answers."""
+        try:
+            return call(*args)
+        except Exception as error:  # dialect: broad - whatever it is, the connection is of no use any more
+            self._drop()
+            raise ConnectionLost("the firmware's client: " + _reason(error))
 
     def _check(self) -> None:
         """Raises what the thread has ended with."""

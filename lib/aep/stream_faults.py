@@ -22,6 +22,7 @@ class LoggedIn(Fault):
     """TCP login result 4: an earlier connection of this device still counts."""
 
     code = 43
+    wait = 330  # s; the platform forgets a connection after 300 without a heartbeat (ctwing.md §4.2)
 
 
 class BadCertificate(Fault):

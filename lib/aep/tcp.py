@@ -86,6 +86,7 @@ class Session(Connected):
     def _beat(self, until: int, before: bytes) -> None:
         """A heartbeat behind what goes before it, in one segment; its answer shows that both were read."""
         self._send(before + b"\x04")
+        self._signed = self.clock.now()  # whether anything else counts for the platform is not known (ctwing.md §4.2)
         self._beats += 1
         if not self._until(lambda: self._beats == 0, min(until, self.clock.now() + _ANSWER)):
             raise NotConfirmed("heartbeat not answered")
@@ -104,16 +105,21 @@ class Session(Connected):
                 self._answers[number] = result
                 if len(self._answers) > 8:
                     raise BadFrame("acknowledgements of reports that were never sent")
-            elif self._version == "1.1":
-                task, service = f.numbers(body)
-                # The answer acknowledges it (ctwing.md §4.1). What none is to come for is done with here; what there is
-                # no room for may come again.
-                kept = self._down(body[4:], service, task)
-                if kept in (s.DONE, s.MALFORMED):
-                    self._send(f.answer(task, 0 if kept == s.DONE else 2))
             else:
-                self._held.append(body)
+                self._counted()
+                self._command(body)
         self._store()
+
+    def _command(self, body: bytes) -> None:
+        """A downlink. In version 1.1 its answer acknowledges it (ctwing.md §4.1); what none is to come for is done with
+        here, and what there is no room for may come again."""
+        if self._version != "1.1":
+            self._held.append(body)
+            return
+        task, service = f.numbers(body)
+        kept = self._down(body[4:], service, task)
+        if kept in (s.DONE, s.MALFORMED):
+            self._send(f.answer(task, 0 if kept == s.DONE else 2))
 
     def _store(self) -> None:
         """Version 1.0 has no word for "no room": the platform does not send again what it has sent, so that waits here

@@ -141,7 +141,7 @@ class Cycle(start.Wake):
         self._keep_schedule(interval)
         now = self._take_readings()
         self.tried = {}
-        ends = self.way.ends(self.kept["session"])
+        ends = None if self.way is None else self.way.ends(self.kept["session"])
         upkeep = self.commands.waiting() or orders.pending or ends is not None and ends < now + 2 * interval
         if self.clock.now() < self.quiet:
             return "nothing to do"
@@ -156,6 +156,7 @@ class Cycle(start.Wake):
     def _attach(self) -> str:
         """SIM, registration, data call, clock; recovered step by step where it does not come."""
         found = self.settings.values
+        self.way = start.way(found)
         self.silent = False
         self.ladder = None
         began, before = self.clock.now(), self.clock.unix()
@@ -180,7 +181,6 @@ class Cycle(start.Wake):
         self.close()
         if found["link.dns"]:
             attach.use_dns(found["link.dns"])
-        self.way = start.way(found)
         self.introduce(address)
         if self.commands.buffered or found["payload"] != "transparent" or found["protocol"][0] == "m":
             from device import ways

@@ -60,6 +60,7 @@ class Settings:
         self._wakes = 0  # begun under what is on trial
         self._begun = {}  # what was on trial when this wake began
         self._mark = ""  # of the config.json that is in force
+        self.renewed = False  # config.json is another than at the last power-on
         self._base = self._load()
         self.values = self._base
         if self._base is not None:
@@ -113,6 +114,7 @@ class Settings:
                 self._mark = mark
                 try:
                     self._save(values)
+                    self.renewed = True
                 except OSError as error:  # they are good, only not kept for the day the file is broken
                     self.problem = "config.json: not saved as the last good one: error %d" % error.args[0]
                 return values

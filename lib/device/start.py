@@ -38,6 +38,8 @@ class Wake:
             self.health.count("config_refused")
             self.health.note(events.CONFIG_REFUSED)
             _log.error("%s; running on the last good settings", self.settings.problem)
+        if self.settings.renewed:  # somebody was here, and has mended what a person had to
+            self.health.not_before = 0
         # 64 and 16: a wake uses about ten message ids and two Observe numbers; the first id is random (RFC 7252 §4.4)
         start = random_bytes(2, cell.imei())
         first = {"boot": 1, "mid": start[0] << 8 | start[1], "seq": 1}
@@ -68,8 +70,11 @@ class Wake:
         if found["power.mode"] == "psm" and not self.psm:
             self.health.note(events.LACKS, 1)
             _log.warning("this module has no PSM: light sleep between wakes")
-        self.way = way(found)
-        self.kept["session"] = shaped(self.kept["session"], self.way.SAVED)
+        try:
+            self.way = way(found)
+            self.kept["session"] = shaped(self.kept["session"], self.way.SAVED)
+        except Fault:  # ATTACH says it: till then readings are taken, and what is on trial has its wakes
+            self.way = None
         return "ready"
 
     def introduce(self, address: str) -> None:
@@ -93,7 +98,8 @@ class Wake:
 
 
 def way(found: dict):
-    """The module of the protocol by setting: what others need is not loaded, nor need it be on this flash."""
+    """The module of the protocol by setting: what others need is not loaded, nor need it be on this flash. Raises
+    Fault."""
     protocol = found["protocol"]
     try:
         if protocol == "lwm2m":

@@ -12,7 +12,7 @@ from micropython import const
 
 from aep import thing
 from aep.thing import BadServices, ThingError
-from device import commands, events
+from device import commands, events, uplink
 from device.readings import RESERVED
 from store.outbox import PAYLOAD_LIMIT
 
@@ -36,7 +36,6 @@ class Model:
 
     def batch(self, cycle):
         """As device.uplink.batch, of one entry, with all that `session.send` takes."""
-        now, stamp = cycle.stamp()
         while True:
             found = cycle.outbox.batch(_AT_ONCE, 2 * PAYLOAD_LIMIT)
             refused = []
@@ -44,11 +43,8 @@ class Model:
                 task = entry.get("task")
                 if cycle.commands.unfinished(task):
                     break
-                when = entry["t"]
-                if not when and now and entry.get("b") == cycle.boots:
-                    when = now - (stamp["u"] - entry["u"]) // 1000  # as in device.uplink
                 try:
-                    payload = self.message(number, entry, when, cycle.health)
+                    payload = self.message(number, entry, uplink.when(cycle, entry), cycle.health)
                 except ThingError as error:
                     cycle.health.failed("entry", str(number), error)
                     refused.append((number,))

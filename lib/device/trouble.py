@@ -11,7 +11,7 @@ from link.recovery import RADIO, REDIAL, RESTART, Ladder
 from store.record import Record
 
 _TRIES = const(2)  # of a fault that may be tried again within one wake
-_BACK_OFF = const(900)  # s, doubled with each fault in a row; estimate
+_BACK_OFF = const(900)  # s, doubled with each fault in a row; estimate. A fault may have a `wait` of its own
 _LONGEST = const(86400)  # s; a fault that waits for a person is tried this often
 _RESTART_AT = const(3)  # faults of the link in a row, and again after as many
 _UNFINISHED = const(4)  # power-ons in a row that came to nothing, after which the supply is given time; estimate
@@ -42,8 +42,8 @@ def back_off(cycle) -> str:
     """The state BACK_OFF."""
     found = cycle.problem
     row = cycle.health.in_a_row = cycle.health.in_a_row + 1
-    wait = min(_LONGEST, _BACK_OFF << min(row - 1, 10))
-    if found.action == WAIT:
+    wait = min(_LONGEST, getattr(found, "wait", _BACK_OFF) << min(row - 1, 10))
+    if found.action == WAIT and not cycle.settings.on_trial:  # what is on trial is taken back without a person
         wait = _LONGEST
     # Up to a quarter more: a fleet must not come back at once.
     wait = wait * (256 + (random_bytes(1, cycle.device.imei)[0] >> 2)) >> 8

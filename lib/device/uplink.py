@@ -11,17 +11,13 @@ def batch(cycle):
     way = cycle.commands.way
     if way is not None and way.model:
         return way.model.batch(cycle)
-    now, stamp = cycle.stamp()
     # An entry on flash takes about 3/2 of its payload: no more are read than could fit.
     found = cycle.outbox.batch(cycle.settings.values["report.batch"], 2 * PAYLOAD_LIMIT)
     parts, total, sure = [], 1, False
     for number, entry in found:
         if cycle.commands.unfinished(entry.get("task")):
             break
-        when = entry["t"]
-        if not when and now and entry.get("b") == cycle.boots:
-            when = now - (stamp["u"] - entry["u"]) // 1000  # taken in this power-on, before the network told the time
-        part = readings.payload(number, entry, when).encode()
+        part = readings.payload(number, entry, when(cycle, entry)).encode()
         if parts and total + len(part) + 1 > PAYLOAD_LIMIT:
             break
         parts.append(part)
@@ -31,6 +27,15 @@ def batch(cycle):
         return [], b"", ()
     rows = [row[:1] for row in found[: len(parts)]]  # the ids: the entries are not needed any more
     return rows, parts[0] if len(parts) == 1 else b"[" + b",".join(parts) + b"]", (sure,)
+
+
+def when(cycle, entry: dict) -> int:
+    """An entry's time, 0 where it is not known. One that was taken in this power-on, before the network told the time,
+    knows it by now."""
+    if entry["t"] or entry.get("b") != cycle.boots:
+        return entry["t"]
+    now, stamp = cycle.stamp()
+    return now - (stamp["u"] - entry["u"]) // 1000 if now else 0
 
 
 def span(rows: list) -> str:

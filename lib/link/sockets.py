@@ -9,7 +9,7 @@ from link.fault import NoName, NoPath
 _SLICE = const(5000)  # ms: usocket rounds longer time-outs to 10, 15 or 20 s (quecpython.md §3.9)
 _LONG = const(20000)  # ms: one of the long time-outs that all images wait out in full
 _LARGEST = const(1280)  # bytes of a datagram; AEP's packets end at 1080 (ctwing.md §2.5)
-_TIMED_OUT = (110, 11)  # S21 raises EAGAIN where S25 raises ETIMEDOUT
+TIMED_OUT = (110, 11)  # S21 raises EAGAIN where S25 raises ETIMEDOUT
 
 
 def resolve(host: str, port: int, own: str) -> str:
@@ -41,6 +41,12 @@ def resolve_or(host: str, port: int, own: str, last: str) -> tuple:
         if not last or (":" in last) != (":" in own):
             raise
         return last, True
+
+
+def patience(left: int):
+    """The time-out, in s, of one look in a wait of so many ms: a short one is polled every 100 ms; a long one sleeps in
+    slices of 5 s (quecpython.md §3.9)."""
+    return _LONG / 1000 if left > 2 * _LONG else min(left, _SLICE) / 1000
 
 
 class Path:
@@ -85,13 +91,12 @@ class Path:
             left = until - self._clock.now()
             if left <= 0:
                 return None
-            # A short wait is polled every 100 ms; a long one sleeps in slices of 5 s (quecpython.md §3.9)
-            self._socket.settimeout(_LONG / 1000 if left > 2 * _LONG else min(left, _SLICE) / 1000)
+            self._socket.settimeout(patience(left))
             try:
                 # `recvfrom` can say IPv4 senders only (quecpython.md §3.9)
                 data, sender = (self._socket.recv(_LARGEST), None) if self._six else self._socket.recvfrom(_LARGEST)
             except OSError as error:
-                if error.args[0] in _TIMED_OUT:
+                if error.args[0] in TIMED_OUT:
                     continue
                 raise NoPath("recv: error %d" % error.args[0])
             if not data:

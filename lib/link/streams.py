@@ -6,13 +6,11 @@ from micropython import const
 
 from aep.stream_faults import BadCertificate, ConnectionLost, NoConnection, NoTls
 from link.fault import NoPath
+from link.sockets import TIMED_OUT, patience
 
-_SLICE = const(5000)  # ms: usocket rounds longer time-outs to 10, 15 or 20 s (quecpython.md §3.9)
-_LONG = const(20000)  # ms: one of the long time-outs that all images wait out in full
+_SEND = const(5)  # s: usocket rounds longer time-outs to 10, 15 or 20 s (quecpython.md §3.9)
 _CONNECT = const(5)  # s: whole seconds, 1-24, or the firmware waits until lwIP gives up (quecpython.md §3.9)
 _PIECE = const(1024)
-_TIMED_OUT = (110, 11)  # S21 raises EAGAIN where S25 raises ETIMEDOUT
-_RESETS = (103, 104, 107, 113)
 _UNVERIFIED = const(-9984)  # -0x2700: MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
 _UNREADABLE = const(-8576)  # -0x2180: MBEDTLS_ERR_X509_INVALID_FORMAT
 
@@ -32,6 +30,7 @@ class Stream:
             raise NoPath("socket: error %d" % error.args[0])
         self._io = self._socket
         self._tls = ca is not None
+        self._met = False  # something was received: the platform is who it should be, whatever fails now
         try:
             self._socket.settimeout(_CONNECT)
             self._socket.connect((address, port))
@@ -51,7 +50,7 @@ class Stream:
         except ImportError:
             self._socket.close()
             raise NoTls("this image has no ussl")
-        self._socket.settimeout(_SLICE / 1000)
+        self._socket.settimeout(_SEND)
         try:
             self._io = ussl.wrap_socket(self._socket, server_hostname=host, ca=ca)  # type: ignore[assignment]
         except TypeError:  # an image whose wrap_socket takes no CA would connect unverified (quecpython.md §1.7)
@@ -59,36 +58,34 @@ class Stream:
             raise NoTls("this image's ussl takes no CA")
 
     def send(self, data: bytes) -> None:
-        """Sends all of it. Raises ConnectionLost."""
+        """Sends all of it. Raises ConnectionLost; by TLS also BadCertificate or NoTls, until something was received."""
         try:
-            self._socket.settimeout(_SLICE / 1000)
+            self._socket.settimeout(_SEND)
             while data:
                 count = self._io.write(data)
-                data = data[count:] if count else b""
+                if not count:
+                    raise ConnectionLost("send: %d bytes are not taken" % len(data))
+                data = data[count:]
         except OSError as error:
-            if self._tls and error.args[0] < 0:
-                raise _of_tls(error.args[0])
-            raise ConnectionLost("send: error %d" % error.args[0])
+            raise self._fault("send", error.args[0])
 
     def receive(self, until: int):
-        """What has come, at most a kilobyte, or None at `until` (clock milliseconds). Raises ConnectionLost."""
+        """What has come, at most a kilobyte, or None at `until` (clock milliseconds). Raises as `send`."""
         while True:
             left = until - self._clock.now()
             if left <= 0:
                 return None
-            # A short wait is polled every 100 ms; a long one sleeps in slices of 5 s (quecpython.md §3.9)
-            self._socket.settimeout(_LONG / 1000 if left > 2 * _LONG else min(left, _SLICE) / 1000)
+            self._socket.settimeout(patience(left))
             try:
                 # TLS byte by byte: what a time-out cuts off in the middle of a `read` is lost
                 data = self._io.read(1) if self._tls else self._socket.recv(_PIECE)
             except OSError as error:
-                if error.args[0] in _TIMED_OUT:
+                if error.args[0] in TIMED_OUT:
                     continue
-                if self._tls and error.args[0] < 0:
-                    raise _of_tls(error.args[0])
-                raise ConnectionLost("recv: error %d" % error.args[0])
+                raise self._fault("recv", error.args[0])
             if not data:
                 raise ConnectionLost("the platform has closed the connection")
+            self._met = True
             # S25's recv makes a str of the bytes (quecpython.md §3.9)
             return data.encode() if isinstance(data, str) else bytes(data)
 
@@ -96,6 +93,12 @@ class Stream:
         """Frees the socket; twice is harmless."""
         self._io.close()
         self._socket.close()
+
+    def _fault(self, what: str, number: int):
+        """What an error is. Mbed TLS's are negative: they are of the handshake until the platform was met."""
+        if self._tls and number < 0 and not self._met:
+            return _of_tls(number)
+        return ConnectionLost("%s: error %d" % (what, number))
 
 
 def _of_tls(number: int):

@@ -26,7 +26,8 @@ def rooms(monkeypatch):
         monkeypatch.setitem(sys.modules, "link." + name, fake)
         monkeypatch.setattr(link, name, fake, raising=False)
     for name in ("aep.connected", "aep.mqtt", "aep.tcp"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setitem(sys.modules, name, None)  # what was there comes back, and what was not goes
+        del sys.modules[name]
     return {name: importlib.import_module("aep." + name) for name in ("mqtt", "tcp")}
 
 

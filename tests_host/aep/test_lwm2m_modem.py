@@ -274,6 +274,46 @@ def test_a_buffer_that_never_ends_does_not_hold_the_session():
     assert made.receive(modem.time + 1000) is None
 
 
+def test_a_modem_that_gives_the_same_for_ever_holds_nobody_and_takes_no_memory():
+    for verdict, wanted in ((s.BUSY, None), (s.KEPT, b"hi"), (s.MALFORMED, None)):
+        modem, store = group(), Store(*[verdict] * 1000)
+        made = opened(modem, None, store)
+        modem.answers["AT+NMGR"] = "2,6869"
+        assert made.receive(modem.time + 1000) == wanted
+        made.close()
+        assert 1 <= len(store.kept) <= 200
+    modem = generic()
+    made = opened(modem, store=Store(*[s.BUSY] * 1000))
+    modem.answers["AT+QLWRD"] = WRITE
+    assert made.receive(modem.time + 1000) is None
+
+
+def test_what_comes_while_there_is_no_room_waits_in_order_and_what_is_too_much_in_the_modem():
+    modem, store = group(), Store(*[s.BUSY] * 3)
+    made = opened(modem, None, store)
+    modem.answers["AT+NMGR"] = [f"1,{n:02x}" for n in range(40)] + [""]
+    got = [made.receive(modem.time + 5000) for _ in range(40)]
+    assert got == [bytes([n]) for n in range(40)]
+
+
+def test_reports_and_commands_do_not_renew_a_registration_updates_do():
+    """Without an Update the platform forgets us, whatever else it hears (ctwing.md §2.8)."""
+    modem = group()
+    made = opened(modem)
+    modem.time += 80000 * 1000
+    modem.answers["AT+QLWULDATASTATUS?"] = "+QLWULDATASTATUS: 4,1"
+    assert made.send(b"hi", modem.time + 60000) == s.ACKNOWLEDGED
+    modem.answers["AT+NMGR"] = ["2,6869", ""]
+    assert made.receive(modem.time + 1000) == b"hi" and made.left() <= 6400
+    assert made.renewal(modem.time, SETTINGS) <= modem.time
+    modem = generic()
+    made = opened(modem)
+    modem.time += 80000 * 1000
+    made.refresh = True
+    made.open(modem.time + 1000)
+    assert made.left() == 86400
+
+
 def test_asleep_the_modem_is_looked_at_seldom():
     modem = generic()
     made = opened(modem)
@@ -301,6 +341,17 @@ def test_a_report_is_acknowledged_where_the_poll_says_so():
     assert modem.sent[-1] == "AT+QLWULDATAEX=2,6869,0x0100,1"
     modem.answers["AT+QLWULDATASTATUS?"] = "+QLWULDATASTATUS: 4,2"
     assert made.send(b"hi", modem.time + 60000) == s.ACKNOWLEDGED and modem.sent[-1].endswith("0x0100,2")
+
+
+def test_an_acknowledgement_of_the_report_before_is_none_of_this_one():
+    modem = group(**{"QLWULDATASTATUS?": "+QLWULDATASTATUS: 4,1"})
+    made = opened(modem)
+    assert made.send(b"hi", modem.time + 60000) == s.ACKNOWLEDGED
+    raised(s.Silent, made.send, b"ho", modem.time + 60000)
+    modem.answers["AT+QLWULDATASTATUS?"] = ["+QLWULDATASTATUS: 4,2", "+QLWULDATASTATUS: 1,3", "+QLWULDATASTATUS: 4,3"]
+    assert made.send(b"hu", modem.time + 60000) == s.ACKNOWLEDGED and modem.sent[-1].endswith(",3")
+    modem.answers["AT+QLWULDATASTATUS?"] = "+QLWULDATASTATUS: 4"
+    assert made.send(b"he", modem.time + 60000) == s.ACKNOWLEDGED, "an image that does not say whose it is"
 
 
 def test_a_report_that_the_poll_calls_lost_is_lost():
@@ -379,6 +430,18 @@ def test_auto_takes_the_client_that_acknowledges_and_does_not_fail():
         raised(s.Silent, made.open, 150000)
         saved = made.saved()
     assert [choice(group(), saved) for _ in range(2)] == [False, True], "tried more rarely"
+
+
+def test_auto_begins_anew_on_what_another_protocol_has_saved():
+    settings = dict(SETTINGS)
+    settings["lwm2m.engine"] = "auto"
+    modem = group()
+    saved = {"server": "mqtt.ctwing.cn:1883", "addr": "180.106.148.146", "honest": 1}
+    made = modem_file.session(settings, saved)(
+        settings, saved, modem, None, 320, Device(IMEI), Store().keep, modem.note, None
+    )
+    made.open(150000)
+    assert made.lifetime() == 86400 and sorted(made.saved()) == sorted(modem_file.SAVED)
 
 
 def test_endpoints_are_those_of_our_own_client():

@@ -68,6 +68,13 @@ def test_an_image_without_a_client_says_so_and_waits():
     assert notes(run, "this image has no LwM2M client")
 
 
+def test_a_setting_changed_by_command_is_kept_though_reports_are_only_handed_over():
+    """The session under new settings is a new one: that the platform has answered its Register must do."""
+    run, verdict = played(config={**MODEM, "power.mode": "sleep", "report.interval": 7200}, wakes=6)
+    assert verdict.problems == [] and len(notes(run, "session registered")) == 2  # a third would be under the old ones
+    assert not run.module.flash.exists("state/trial.rec") and not notes(run, ":acknowledged")
+
+
 @pytest.mark.parametrize("client", ["qlw", "ncdp"])
 def test_a_device_the_platform_does_not_know_is_not_provisioned(client):
     run, verdict = played(client=client, config=MODEM, wakes=1, provisioned=False)

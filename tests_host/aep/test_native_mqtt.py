@@ -312,6 +312,24 @@ def test_a_reset_is_noticed():
     """, broker) == ["(('ConnectionLost', 42), 0)", "(('ConnectionLost', 42), 0) []"]
 
 
+@pytest.mark.parametrize("error", ["OSError(104)", "ValueError('type')"])
+@pytest.mark.parametrize("call", ["publish", "ping", "probe"])
+def test_whatever_a_call_of_the_firmware_raises_ends_the_connection_and_is_no_fault_of_the_flash(call, error):
+    broker = Broker()
+    lines = run(FAST, f"""
+        def broken(*_):
+            raise {error}
+        c = native()
+        c.connect(soon())
+        c._client.publish = c._client.ping = broken
+        args = {{'publish': ('t', b'x', 1), 'ping': (), 'probe': ('t', b'x')}}['{call}']
+        print(tried(getattr(c, '{call}'), *(args + (soon(),))))
+        utime.sleep(5)
+        print(left())
+    """, broker)
+    assert lines[0].startswith("(('ConnectionLost', 42), ") and lines[1:] == ["[]"] and broker.open() == 0
+
+
 def test_no_thread_pings_behind_our_back():
     broker = Broker()
     assert run(FAST, """

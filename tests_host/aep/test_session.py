@@ -41,4 +41,4 @@ def test_every_error_says_what_the_cycle_should_do():
 
 
 def test_receipts_and_verdicts_are_told_apart():
-    assert len({s.ACKNOWLEDGED, s.HANDED_OVER}) == 2 and len({s.KEPT, s.MALFORMED, s.BUSY}) == 3
+    assert len({s.ACKNOWLEDGED, s.HANDED_OVER}) == 2 and len({s.KEPT, s.MALFORMED, s.BUSY, s.DONE}) == 4

@@ -21,15 +21,19 @@ AGAIN = (r"doubled: id \d+ came again though its first message was acknowledged"
 UNACKNOWLEDGED = (r"command 8001 task 1: 0 answers", r"the valve was to move \[0\] and moved \[\]")
 
 
-def scene(protocol):
-    more = AGAIN + UNACKNOWLEDGED if protocol == "tcp" else AGAIN
-    return Scene(before=registered, allowed=INTERRUPTED + more, world={"protocol": protocol})
+WAYS = {
+    "mqtt": ("mqtt", {}, AGAIN),
+    "mqtt, native": ("mqtt", {"mqtt.engine": "native"}, AGAIN),
+    "tcp": ("tcp", {}, AGAIN + UNACKNOWLEDGED),
+    "tcp 1.1": ("tcp", {"payload": "thing-binary", "tcp.version": "1.1"}, AGAIN),
+}
 
 
-@pytest.mark.parametrize("protocol", ["mqtt", "tcp"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("how", [PROGRAM, CUT, LOST])
-def test_a_wake_with_a_command_cut_or_disturbed_anywhere_ends_well(protocol, how):
-    case = scene(protocol)
+def test_a_wake_with_a_command_cut_or_disturbed_anywhere_ends_well(way, how):
+    protocol, config, more = WAYS[way]
+    case = Scene(before=registered, allowed=INTERRUPTED + more, config=config, world={"protocol": protocol})
     count = points(case)[how]
     assert count >= 16
     for n in range(1, count + 1):
