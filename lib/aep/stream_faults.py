@@ -30,6 +30,7 @@ class BadCertificate(Fault):
 
     code = 44
     action = WAIT
+    anew = True  # once in a wake the radio is attached anew: if the clock is wrong, that alone sets it
 
 
 class NoTls(Fault):

@@ -31,7 +31,11 @@ def fault(cycle) -> str:
     if tried < _TRIES and cycle.session is not None:
         if found.action == RETRY:
             return "retry"
-        if found.action == REATTACH:
+        anew = not tried and getattr(found, "anew", False) and _ladder(cycle).may(RADIO)
+        if anew:
+            cycle.health.note(events.CFUN_CYCLED, 1)
+            attach.off()
+        if anew or found.action == REATTACH:
             cycle.remember()
             cycle.close()
             return "attach again"

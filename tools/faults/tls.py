@@ -86,7 +86,8 @@ FAULTS: tuple[Fault, ...] = (
     *_for_good("clock-never-set", "the network never tells the time, so nobody can say whether a certificate has "
                "expired", NO_TLS, plan=without_time),
     *each(BOTH, "clock-years-ahead", "the clock goes two years ahead, and the certificate has expired by it; the "
-          "network tells the time with an attach alone", BAD_CERTIFICATE, WAITS, strike=years_ahead, last=0),
+          "network tells the time with an attach alone, so the radio is switched off and on", 0, ALL_KEPT,
+          strike=years_ahead, last=0, journal="CFUN_CYCLED"),
     *_for_good("to-a-plain-port", "TLS is spoken to the port of plain MQTT", NO_TLS, plan=to_port(MQTT_PORT),
                strike=also("mqtt")),
     *_for_good("to-a-tls-port", "the port of MQTTS is spoken to without TLS; it resets the connection", LOST,
