@@ -5,8 +5,8 @@ What this image's `publish` says is believed only where a probe has shown that i
 once, with the first connection: two messages `{}` to the topic `probe`; what it showed is saved.
 """
 
-from aep import mqtt
 from aep import session as s
+from aep import topics
 from aep.connected import Connected
 from aep.native_mqtt import Native
 from link.fault import Fault
@@ -24,7 +24,7 @@ class Session(Connected):
         NotConfirmed or ConnectionLost."""
         stream = self._there()
         qos = 1 if sure or self._settings["report.type"] == "con" else 0
-        topic = mqtt.topic_of(self._settings, service)
+        topic = topics.topic_of(self._settings, service)
         receipt = self._ended(lambda until: stream.publish(topic, payload, qos, until), until)
         self._heard = self._signed = self.clock.now()
         return receipt
@@ -33,14 +33,14 @@ class Session(Connected):
         found = self._settings
         ca = None
         if found["protocol"] == "mqtts":  # the firmware names the server that it was given to TLS
-            address, ca = found["server.host"], mqtt.ca_of(found, self.clock)
-        return Native(found, address, self.clock, self._honest == mqtt.PROVEN, ca, self._arrived)
+            address, ca = found["server.host"], topics.ca_of(found, self.clock)
+        return Native(found, address, self.clock, self._honest == topics.PROVEN, ca, self._arrived)
 
     def _greet(self, until: int) -> None:
         stream = self._stream
         stream.connect(until)
         if not self._honest:
-            self._honest = mqtt.PROVEN if stream.probe(_TOPIC, b"{}", until) else mqtt.DISPROVEN
+            self._honest = topics.PROVEN if stream.probe(_TOPIC, b"{}", until) else topics.DISPROVEN
         if self._settings["mqtt.subscribe"]:
             stream.subscribe(self._settings["mqtt.subscribe"], until)
 
@@ -58,7 +58,7 @@ class Session(Connected):
         """A downlink, before it is acknowledged; False where there is no room for it now."""
         try:
             self._counted()
-            parts = mqtt.downlink(self._settings, topic.decode(), payload)
+            parts = topics.downlink(self._settings, topic.decode(), payload)
             return self._down(*parts) != s.BUSY
         except (Fault, UnicodeError):
             return False

@@ -13,8 +13,8 @@ import _thread
 import utime
 from micropython import const
 
-from aep import refusals
 from aep import session as s
+from aep import topics
 from aep.stream_faults import BadCertificate, BadFrame, ConnectionLost, NoConnection, NotConfirmed, NoTls
 from link.fault import NoName, NoPath
 
@@ -30,10 +30,6 @@ _PAUSE = const(100)  # ms between them
 _QUEUE = const(8)  # messages that wait to be received
 _PONG = b"\xd0"
 _UNVERIFIED = (-9984, -8576)  # of Mbed TLS, as in link/streams.py
-_REFUSALS = {
-    1: refusals.WrongVersion, 2: refusals.NotProvisioned, 3: refusals.Refused, 4: refusals.NotProvisioned,
-    5: refusals.NotProvisioned,
-}  # fmt: skip
 _TIMED_OUT = (110, 11)  # S21 raises EAGAIN where S25 raises ETIMEDOUT
 
 _running = []  # type: list  # whoever has a thread; one at most
@@ -282,8 +278,8 @@ class Native:
         number = _number(text)
         if "DNS" in text:
             return NoName(text)
-        if number in _REFUSALS:
-            return _REFUSALS[number]("CONNACK %d" % number)
+        if 0 < number <= 5:
+            return topics.refused(number)
         if number in _UNVERIFIED:
             return BadCertificate(text)
         if number == -1:

@@ -25,7 +25,7 @@ def rooms(monkeypatch):
                        ("cell", types.SimpleNamespace())):
         monkeypatch.setitem(sys.modules, "link." + name, fake)
         monkeypatch.setattr(link, name, fake, raising=False)
-    for name in ("aep.connected", "aep.mqtt", "aep.tcp"):
+    for name in ("aep.connected", "aep.topics", "aep.own_mqtt", "aep.mqtt", "aep.tcp"):
         monkeypatch.setitem(sys.modules, name, None)  # what was there comes back, and what was not goes
         del sys.modules[name]
     return {name: importlib.import_module("aep." + name) for name in ("mqtt", "tcp")}

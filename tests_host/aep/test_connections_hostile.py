@@ -57,8 +57,9 @@ def session_over(way, platform, monkeypatch):
                 "device.token": "secret", **changes}
     device = Device(platform.draw)
     noted = []
-    made = room.Session(settings, {}, platform, platform, 256, device, device.keep,
-                        lambda code, value=0: noted.append(code), lambda: None)
+    kind = room.session(settings, {})
+    made = kind(settings, {}, platform, platform, 256, device, device.keep,
+                lambda code, value=0: noted.append(code), lambda: None)
     return made, device
 
 

@@ -15,7 +15,7 @@ from tools.ctwing.tls import Authority
 BOTH = pytest.mark.parametrize("engine", ["vm", "cpython"])
 FAST = "cpython"
 TREE = Path(__file__).parents[2] / "lib"
-FILES = ("aep/native_mqtt.py", "aep/session.py", "aep/refusals.py", "aep/stream_faults.py",
+FILES = ("aep/native_mqtt.py", "aep/session.py", "aep/refusals.py", "aep/topics.py", "aep/stream_faults.py",
          "link/fault.py", "link/clock.py")
 
 BEGIN = f"""

@@ -34,7 +34,8 @@ PARTS = {
     "learned": ("aep/shortcuts.py",),
     "dtls": ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py"),
     "modem": ("aep/lwm2m_modem.py", "aep/modem_"),
-    "mqtt": ("mqtt/", "aep/mqtt.py"),
+    "mqtt": ("aep/mqtt.py", "aep/topics.py"),
+    "own": ("mqtt/", "aep/own_mqtt.py"),
     "native": ("aep/native_mqtt.py", "aep/firmware_mqtt.py"),
     "tcp": ("aep/tcp.py", "aep/frames.py"),
     "connection": ("aep/connected.py", "aep/stream_faults.py", "link/streams.py"),
@@ -54,7 +55,7 @@ def needed(config: dict[str, Any]) -> set[str]:
     if protocol == "tcp":
         return out | {"connection", "tcp"}
     engine = config.get("mqtt.engine", "auto")
-    return out | {"connection", "mqtt"} | ({"native"} if engine != "python" else set())
+    return out | {"connection", "mqtt"} | {"python": {"own"}, "native": {"native"}}.get(engine, {"own", "native"})
 
 
 def spared(config: dict[str, Any]) -> tuple[str, ...]:
