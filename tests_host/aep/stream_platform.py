@@ -7,6 +7,7 @@ import random
 import sys
 import types
 
+import aep
 import link
 from aep.stream_faults import ConnectionLost, NoConnection
 
@@ -28,6 +29,7 @@ def rooms(monkeypatch):
     for name in ("aep.connected", "aep.topics", "aep.own_mqtt", "aep.mqtt", "aep.tcp"):
         monkeypatch.setitem(sys.modules, name, None)  # what was there comes back, and what was not goes
         del sys.modules[name]
+        monkeypatch.delattr(aep, name.partition(".")[2], raising=False)
     return {name: importlib.import_module("aep." + name) for name in ("mqtt", "tcp")}
 
 
