@@ -36,7 +36,6 @@ _TRIED = "m"  # and how opening by it has gone (aep/shortcuts.py)
 _LOCATION = "modem"  # in saved(): a registration that is not our own client's
 _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
-_RENEW = const(10)  # as in renewal.py, which a tree for this engine alone does not have
 _MOST = const(16)  # downlinks that are taken out of the modem before one is handed on
 _STALE = const(1000)  # ms within which a bad end may still be that of the registration before; estimate
 LEAVE_WAIT = const(4000)  # ms for a deregistration: one lost and repeated datagram is inside
@@ -129,7 +128,7 @@ class Session:
 
     def __init__(self, settings: dict, saved: dict, clock, numbers, jitter: int, device, keep, note, persist) -> None:
         self._settings = settings
-        self._clock = clock
+        self.clock = clock
         self._device = device
         self._keep = keep
         self._note = note
@@ -182,7 +181,7 @@ class Session:
 
     def receive(self, until: int, asleep: bool = False):
         """The next downlink's payload, or None at `until`. Raises SessionLost or NoModem."""
-        clock = self._clock
+        clock = self.clock
         while True:
             payload = self._downlink()
             if payload is not None:
@@ -214,17 +213,15 @@ class Session:
 
     def renewal(self, heard: int, settings: dict):
         """When the platform is to hear of a kept session at the latest (clock ms), or None."""
-        keepalive, left = settings["lwm2m.keepalive"], self.left()
-        times = [heard + 1000 * keepalive] if keepalive else []
-        if left is not None:
-            times.append(self._clock.now() + 1000 * max(0, left - self._lifetime // _RENEW))
-        return min(times) if times else None
+        from aep import renewal
+
+        return renewal.renewal(self, heard, settings)
 
     def left(self):
         """Seconds until the platform forgets us, as far as we know; None where we do not."""
         if self._alive >= 0:
-            return self._lifetime - (self._clock.now() - self._alive) // 1000
-        now = self._clock.unix()
+            return self._lifetime - (self.clock.now() - self._alive) // 1000
+        now = self.clock.unix()
         return self._at + self._lifetime - now if now and self._at else None
 
     def lifetime(self) -> int:
@@ -234,7 +231,7 @@ class Session:
     def deregister(self, until: int) -> None:
         """Ends the registration."""
         if self._alive >= 0:
-            self._client.leave(min(until, self._clock.now() + LEAVE_WAIT))  # type: ignore[attr-defined]
+            self._client.leave(min(until, self.clock.now() + LEAVE_WAIT))  # type: ignore[attr-defined]
             self._note(events.DEREGISTERED)
         self._at = 0
         self._alive = -1
@@ -256,7 +253,7 @@ class Session:
         """The modem's client stays as it is, unless it would take commands that nobody reads."""
         if self.closes and self._alive >= 0:
             try:
-                self._client.leave(self._clock.now() + LEAVE_WAIT)  # type: ignore[attr-defined]
+                self._client.leave(self.clock.now() + LEAVE_WAIT)  # type: ignore[attr-defined]
                 for _ in range(_MOST):
                     if self._downlink() is None:
                         break
@@ -278,10 +275,10 @@ class Session:
             from aep.modem_qlw import Client  # type: ignore[assignment]
         else:
             raise NoModem("lwm2m.engine modem: this image has no LwM2M client")
-        return Client(self._settings, self._device, self._clock)
+        return Client(self._settings, self._device, self.clock)
 
     def _register(self, until: int) -> None:
-        clock = self._clock
+        clock = self.clock
         client = self._client = self._made()
         self.closes = client.closes
         lifetime = self._settings["lwm2m.lifetime"]
@@ -317,7 +314,7 @@ class Session:
         return True
 
     def _agreed(self) -> None:
-        self._at, self._alive, self._owed = self._clock.unix(), self._clock.now(), False
+        self._at, self._alive, self._owed = self.clock.unix(), self.clock.now(), False
 
     def _check(self) -> None:
         if self._client is not None and self._alive >= 0 and self._client.state() != READY:

@@ -202,6 +202,8 @@ class Application:
         for item in fromlist:
             if not hasattr(module, item) and hasattr(module, "__path__") and self._find(f"{name}.{item}"):
                 self._load(f"{name}.{item}")
+            if item != "*" and not hasattr(module, item):  # or the host would look for it among its own
+                raise ImportError("can't import name " + item)
         return module
 
     def _find(self, name: str) -> tuple[str, str] | None:

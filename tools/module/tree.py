@@ -29,9 +29,9 @@ ROOMY = 512
 
 
 PARTS = {
-    "lwm2m": ("aep/lwm2m.py", "aep/registration.py", "aep/observers.py", "aep/seldom.py", "aep/renewal.py", "m2m/",
+    "lwm2m": ("aep/lwm2m.py", "aep/registration.py", "aep/observers.py", "aep/seldom.py", "m2m/",
               "coap/", "device/manage.py"),
-    "learned": ("aep/shortcuts.py",),
+    "learned": ("aep/shortcuts.py", "aep/renewal.py"),
     "dtls": ("dtls/", "aep/lwm2m_dtls.py", "aep/secured.py", "aep/dtls_faults.py"),
     "modem": ("aep/lwm2m_modem.py", "aep/modem_"),
     "mqtt": ("aep/mqtt.py", "aep/topics.py"),
