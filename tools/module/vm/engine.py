@@ -136,7 +136,7 @@ class Vm:
             self._process = subprocess.Popen(
                 [*vm_command(heap), str(flash.fileno())],
                 cwd=rom(), env={"MICROPYPATH": ".", "PYTHONHASHSEED": "0"}, pass_fds=[flash.fileno()],
-                stdin=theirs, stdout=self._output, stderr=self._output,
+                stdin=theirs.fileno(), stdout=self._output, stderr=self._output,
             )
         self._limit = SILENCE_LIMIT * (COUNTING if WRAPPER else 1)
         ours.settimeout(self._limit)

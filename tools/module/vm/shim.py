@@ -23,7 +23,7 @@ GARBAGE = 16384  # bytes allocated since the last collection that make a call co
 live = [0]  # bytes in use after it
 programs = [0]  # of the flash, so far
 callbacks = [None]  # what the application passed as a callback; its index travels, 0 is none
-threads = {}  # [lock, message] of each thread: it waits for its lock, and then finds its message
+threads = {}  # [lock, message] of each thread: it waits for its lock, which is held until then, and finds its message
 running = [1, None]  # the thread that computes, and what `threads` has of it; 1 is main.py's
 idle = []  # those whose function has ended
 late = {}  # frozen modules that are loaded when they are imported: {name: what in it is the image's own}
@@ -124,11 +124,12 @@ def call(path, *args, **named):
 # -- threads --------------------------------------------------------------------------------------------------------
 
 
-def place():
-    """A thread's place in `threads`: its lock is held until somebody has a message for it."""
+def held():
+    """A lock that is taken. The process's id stands in it, among what the collector walks over: who starts no thread
+    has none, so that its instructions are the same in every run."""
     lock = _thread.allocate_lock()
     lock.acquire()
-    return [lock, None]
+    return lock
 
 
 def begin(ident, function, args, named):
@@ -137,9 +138,10 @@ def begin(ident, function, args, named):
     if idle:
         threads[ident] = idle.pop()
         return
-    threads[ident] = place()
-    there = _thread.allocate_lock()
-    there.acquire()
+    if threads[1][0] is None:
+        threads[1][0] = held()
+    threads[ident] = [held(), None]
+    there = held()
     real_start_new_thread(worker, (threads[ident], there))
     there.acquire()
 
@@ -414,7 +416,7 @@ def install(boot):
     builtins.__import__ = guarded_import
 
 
-threads[1] = running[1] = place()
+threads[1] = running[1] = [None, None]
 boot = receive()[2]
 measured = boot["measured"]
 real_import, real_print_exception = builtins.__import__, sys.print_exception
