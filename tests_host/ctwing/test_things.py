@@ -55,7 +55,7 @@ def test_mqtt_topics_are_identifiers_and_commands_carry_their_task():
     ("topic/data", {"water_flow": 1}, "no service"), ("data_report", {"water_flow": "1"}, "water_flow"),
     ("data_report", {}, "fields"), ("data_report", {"water_flow": 1, "more": 1}, "fields"),
     ("data_report", [1], "object"),
-    ("data_report", {"water_flow": 1, "serviceId": 2}, "object"), ("valve_onoff_cmd", {"valve_onoff": 1}, "no service"),
+    ("data_report", {"water_flow": 1, "serviceId": 2}, "fields"), ("valve_onoff_cmd", {"valve_onoff": 1}, "no service"),
     ("valve_onoff_resp", {"valve_onoff": 0, "act_result": 0}, "answer"), ("data_report", {"water_flow": True}, "flow"),
     ("valve_onoff_resp", {"taskId": "1", "resultPayload": {"valve_onoff": 0, "act_result": 0}}, "answer"),
     ("valve_onoff_resp", {"taskId": 1, "resultPayload": {"valve_onoff": 300, "act_result": 0}}, "valve_onoff"),
