@@ -9,16 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests_host.module.at_port import Desk
-from tests_host.module.qlw_scripts import Replay
+from tests_host.module.qlw_scripts import IN_SERVICE, Replay
 
-MQTT = """
-@ in service
-AT+CEREG?
-< +CEREG: 0,1
-< OK
-AT+CGPADDR
-< +CGPADDR: 1,"{ip}"
-< OK
+MQTT = IN_SERVICE + """
 AT+QIDNSCFG=1
 < +QIDNSCFG: 1,"61.132.163.68","202.102.213.68"
 < OK
@@ -53,14 +46,7 @@ AT+QMTCLOSE=0
 ! +QMTCLOSE: 0,0
 """
 
-TCP = """
-@ in service
-AT+CEREG?
-< +CEREG: 0,1
-< OK
-AT+CGPADDR
-< +CGPADDR: 1,"{ip}"
-< OK
+TCP = IN_SERVICE + """
 AT+QICFG="dataformat",1,1
 < OK
 AT+QIOPEN=0,0,"TCP","tcp.ctwing.cn",8996,0,1
