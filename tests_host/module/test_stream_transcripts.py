@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from tests_host.module.at_port import Desk
 from tests_host.module.qlw_scripts import IN_SERVICE, Replay
+from tools.module.modem.usocket import ports_of
+from tools.world.network import MUTE, OPEN
 
 MQTT = IN_SERVICE + """
 AT+QIDNSCFG=1
@@ -176,6 +178,25 @@ def test_what_does_not_resolve_or_answer_says_so(desk):
     assert sorted([port.urc(), port.urc()]) == ["+QIOPEN: 0,566", "+QMTOPEN: 0,-1"]
     port.type('AT+QIOPEN=0,1,"TCP","180.106.148.146",9,0,1')
     assert port.urc(120) == "+QIOPEN: 1,566"
+
+
+def test_no_port_stays_taken_by_a_connection_that_failed_or_ended(desk):
+    port = desk(12).ready()
+    for host in ("nowhere.invalid", "180.106.148.146"):
+        port.type(f'AT+QIOPEN=0,0,"TCP","{host}",9,0,1')
+        assert port.urc(120) == "+QIOPEN: 0,566"
+    port.network.ports = MUTE
+    port.type('AT+QIOPEN=0,0,"TCP","180.106.148.146",8996,0,1')
+    port.wait(5)
+    assert len(ports_of(port.board)) == 1
+    assert port.type("AT+QICLOSE=0") == ["OK"] and port.urc() == "CLOSE OK"
+    port.network.ports = OPEN
+    StreamReplay(port, "tcp").play(TCP + LOGIN)
+    port.network.blackout_until = port.board.loop.time() + 3600
+    port.wait(1800)  # nobody acknowledges FIN
+    assert port.type("AT+QICLOSE=0") == ["OK"]
+    port.wait(1800)
+    assert ports_of(port.board) == set() and port.network.flows.legs == {}
 
 
 def test_the_peers_end_is_told(desk):

@@ -43,6 +43,7 @@ class Stream:
         self._opened, self._ended = lambda good: None, lambda: None
         self._stands = False
         self._end.close()
+        self._left()
 
     def _resolved(self) -> None:
         radio = self.board.radio
@@ -50,11 +51,11 @@ class Stream:
         try:
             remote = self.board.network.resolve(self._host, family)[0]
         except OSError:
-            self._opened(False)
+            self._gone()
             return
         own = radio.ip6 if ":" in remote else radio.ip
         if own is None:
-            self._opened(False)
+            self._gone()
             return
         self._ip, self._peer = own, (remote, self._remote_port)
         self.board.network.flows.legs[own, self._port] = self._arrives
@@ -67,6 +68,7 @@ class Stream:
     def _gone(self) -> None:
         stood, self._stands = self._stands, False
         self._end.close()
+        self._left()
         if stood:
             self._ended()
         else:
@@ -95,4 +97,5 @@ class Stream:
         """The port is free once nobody needs it."""
         if self._end.state in (CLOSED, TIME_WAIT) and not self._stands:
             ports_of(self.board).discard(self._port)
-            self.board.network.flows.legs.pop((self._ip, self._port), None)
+            if self.board.network.flows.legs.get((self._ip, self._port)) == self._arrives:
+                del self.board.network.flows.legs[self._ip, self._port]
