@@ -163,6 +163,21 @@ def test_a_command_over_mqtt_is_a_urc(desk):
     port.expect(r'\+QMTRECV: 0,\d+,"device_control",\d+,".*hello.*"')
 
 
+@pytest.mark.parametrize(("protocol", "script", "close"), [
+    ("mqtt", MQTT, "AT+QMTCLOSE=0"), ("tcp", TCP + LOGIN, "AT+QICLOSE=0"),
+])
+def test_what_comes_after_the_close_is_not_told(desk, protocol, script, close):
+    port = desk(13).ready()
+    replay = StreamReplay(port, protocol).play(script)
+    before = len(port.down())
+    port.aep.command(replay.device, "hello")
+    while len(port.down()) == before:
+        port.wait(0.001)
+    assert port.type(close) == ["OK"]
+    port.wait(2)
+    assert len(port.shown) == 1 and port.shown[0].endswith(("+QMTCLOSE: 0,0", "CLOSE OK"))
+
+
 def test_qos_1_waits_for_its_puback(desk):
     port = desk(6).ready()
     replay = StreamReplay(port, "mqtt").play(MQTT)

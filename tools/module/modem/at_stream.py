@@ -16,14 +16,14 @@ class Stream:
 
     def __init__(self, board: Board, host: str, port: int, opened: Callable[[bool], None],
                  data: Callable[[bytes], None], ended: Callable[[], None]) -> None:
-        self.board, self._opened, self._ended = board, opened, ended
+        self.board, self._opened, self._data, self._ended = board, opened, data, ended
         self._host, self._remote_port = host, port
         self._stands = False
         self._next_us = 0
         self._ip = ""
         self._port = free_port(board)
         ports_of(board).add(self._port)
-        listener = Listener(data, lambda error: self._gone(), opened=self._open)
+        listener = Listener(lambda data: self._data(data), lambda error: self._gone(), opened=self._open)
         self._end = End(self._transmit, board.later, listener, board.rng.getrandbits(32), DELAY_S)
         literal = is_ipv4(host) or ":" in host
         wait = 0.0 if literal else (board.radio.traffic("up") or 0.0) + board.rng.randint(*DNS_MS) / 1000
@@ -40,7 +40,7 @@ class Stream:
 
     def close(self) -> None:
         """FIN behind what was sent; nothing more is told."""
-        self._opened, self._ended = lambda good: None, lambda: None
+        self._opened, self._data, self._ended = lambda good: None, lambda data: None, lambda: None
         self._stands = False
         self._end.close()
         self._left()
