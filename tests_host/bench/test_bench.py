@@ -1,6 +1,10 @@
 """The benchmark's figures against their limits, and against counts made without its code."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -138,14 +142,31 @@ def test_instructions_are_the_profiles_total_less_the_scan_of_the_stack():
     assert instructions.instructions(profile) == 485 - 305
 
 
+def in_another_place(work):
+    """Does it with more files open, and where its process has a round number: neither is among what the VM computes
+    with, or what its collector walks over in search of pointers."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(open(os.devnull))
+        for _ in range(64):
+            before = subprocess.Popen([sys.executable, "-c", ""])
+            before.wait()
+            if before.pid % 32 == 31:
+                break
+        return work()
+
+
 def test_the_vms_instructions_are_the_same_in_every_run():
     valgrind = judge("valgrind")
     empty = f"{instructions.EMPTY_MAIN.decode()}{instructions.END}"
-    first, second = (instructions.counted(valgrind, lambda: instructions.boot(empty))[-1] for _ in range(2))
-    assert first == second > 1_000_000
+
+    def count():
+        return instructions.counted(valgrind, lambda: instructions.boot(empty))[-1]
+
+    assert count() == in_another_place(count) > 1_000_000
     plan = device.warm_plan(2, engine="vm", interval=60)
     two, again = (instructions.counted(valgrind, lambda: instructions.play(plan))[-1] for _ in range(2))
-    assert two == again > first
+    assert two == again > count()
 
 
 def test_a_run_is_stopped_at_the_datagram_up_to_which_it_is_counted(monkeypatch):

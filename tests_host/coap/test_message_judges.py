@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coap import message as m
-from tools.ctwing.exchange import Malformed
-from tools.ctwing.exchange import decode as their_decode
+from tools.world.coap import Malformed
+from tools.world.coap import decode as their_decode
 
 sure = settings(derandomize=True, deadline=None, max_examples=200)  # the same cases in every run
 hostile = settings(sure, max_examples=1000)

@@ -2,8 +2,10 @@
 time on loopback."""
 
 import asyncio
+import functools
+import inspect
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tools.aep import UnixLoop
@@ -142,3 +144,22 @@ class Loopback:
             stream.close()
         self.aep.stop()
         await asyncio.sleep(0)
+
+
+def real(run: Callable[[Coroutine[Any, Any, Any]], None] = asyncio.run, **settings: Any) -> Callable[..., Any]:
+    """Makes a test of a coroutine: it runs in real time with a platform as its first argument."""
+
+    def made(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def ran(**named: Any) -> None:
+            async def main() -> None:
+                async with Loopback(**settings) as here:
+                    await test(here, **named)
+
+            run(main())
+
+        asked = inspect.signature(test)
+        ran.__signature__ = asked.replace(parameters=[*asked.parameters.values()][1:])  # type: ignore[attr-defined]
+        return ran
+
+    return made

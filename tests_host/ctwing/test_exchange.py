@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests_host.ctwing.conftest import World
 from tests_host.ctwing.raw_device import IMEI, answer, mid_of, notification, on_session, register, token_of
-from tools.ctwing.exchange import Malformed, decode
+from tools.world.coap import Malformed, decode
 
 
 def test_a_repeated_request_gets_the_same_answer_and_has_no_second_effect(world):

@@ -6,19 +6,11 @@ import random
 
 import pytest
 
-from tests_host.ctwing.stream_device import TOKEN, Loopback, connect, mqtt, publish, short
+from tests_host.ctwing.stream_device import TOKEN, connect, mqtt, publish, real, short
 from tools.ctwing import mqtt as front
 from tools.ctwing import mqtt_packets
 
 JSON = b'{"temp":22.5,"humi":78}'  # the guide's, §4.2.3
-
-
-def real(work, **settings):
-    async def main():
-        async with Loopback(**settings) as here:
-            await work(here)
-
-    asyncio.run(main())
 
 
 async def connected(here, **settings):
@@ -30,43 +22,37 @@ async def connected(here, **settings):
 
 
 @pytest.mark.parametrize(("qos", "answer", "acknowledged"), [(0, "", False), (1, "40020007", True)])
-def test_a_report_on_any_topic_is_stored_and_then_acknowledged(qos, answer, acknowledged):
-    async def work(here):
-        device, stream = await connected(here)
-        raw = publish("topic/data", JSON, qos, 7)
-        stream.send(raw + mqtt(0xC0, b""))
-        assert (await stream.get(len(answer) // 2 + 2)).hex() == answer + "d000"
-        uplink, = here.aep.uplinks(device)
-        assert (uplink.payload, uplink.topic, uplink.acknowledged) == (JSON, "topic/data", acknowledged)
-        assert (uplink.kind, uplink.mid) == (f"MQTT QoS {qos}", 7 if qos else 0)
-        assert raw in [row.raw for row in here.aep.trace(device)]
-
-    real(work)
+@real()
+async def test_a_report_on_any_topic_is_stored_and_then_acknowledged(here, qos, answer, acknowledged):
+    device, stream = await connected(here)
+    raw = publish("topic/data", JSON, qos, 7)
+    stream.send(raw + mqtt(0xC0, b""))
+    assert (await stream.get(len(answer) // 2 + 2)).hex() == answer + "d000"
+    uplink, = here.aep.uplinks(device)
+    assert (uplink.payload, uplink.topic, uplink.acknowledged) == (JSON, "topic/data", acknowledged)
+    assert (uplink.kind, uplink.mid) == (f"MQTT QoS {qos}", 7 if qos else 0)
+    assert raw in [row.raw for row in here.aep.trace(device)]
 
 
-def test_a_report_of_qos_2_is_stored_once_however_often_it_comes():
-    async def work(here):
-        device, stream = await connected(here)
-        for flags in (0, 8):
-            assert await stream.ask(publish("t", JSON, 2, 7, flags), 4) == "50020007"
-        assert await stream.ask("62020007", 4) == "70020007"
-        assert [uplink.acknowledged for uplink in here.aep.uplinks(device)] == [True]
-        assert await stream.ask(publish("t", JSON, 2, 7), 4) == "50020007"
-        assert len(here.aep.uplinks(device)) == 2
-
-    real(work)
+@real()
+async def test_a_report_of_qos_2_is_stored_once_however_often_it_comes(here):
+    device, stream = await connected(here)
+    for flags in (0, 8):
+        assert await stream.ask(publish("t", JSON, 2, 7, flags), 4) == "50020007"
+    assert await stream.ask("62020007", 4) == "70020007"
+    assert [uplink.acknowledged for uplink in here.aep.uplinks(device)] == [True]
+    assert await stream.ask(publish("t", JSON, 2, 7), 4) == "50020007"
+    assert len(here.aep.uplinks(device)) == 2
 
 
 @pytest.mark.parametrize("payload", [b"hello", b"", b'{"a":NaN}', b"\xff\xfe", b"[" * 3000, '{"a":1}'.encode("utf-16")])
-def test_what_is_no_json_is_acknowledged_and_dropped_and_the_trace_says_so(payload):
-    async def work(here):
-        device, stream = await connected(here)
-        assert await stream.ask(publish("t", payload, 1), 4) == "40020001"
-        assert here.aep.uplinks(device) == []
-        assert "no JSON" in here.reasons("discarded")[0]
-        assert [row.note for row in here.aep.trace(device) if row.note] == ["dropped: t: the payload is no JSON"]
-
-    real(work)
+@real()
+async def test_what_is_no_json_is_acknowledged_and_dropped_and_the_trace_says_so(here, payload):
+    device, stream = await connected(here)
+    assert await stream.ask(publish("t", payload, 1), 4) == "40020001"
+    assert here.aep.uplinks(device) == []
+    assert "no JSON" in here.reasons("discarded")[0]
+    assert [row.note for row in here.aep.trace(device) if row.note] == ["dropped: t: the payload is no JSON"]
 
 
 @pytest.mark.parametrize(("settings", "code"), [
@@ -74,132 +60,114 @@ def test_what_is_no_json_is_acknowledged_and_dropped_and_the_trace_says_so(paylo
     ({"user": None, "token": None}, 4), ({"protocol": b"\0\4MQTT\5"}, 1), ({"protocol": b"\0\4MQTT\3"}, 1),
     ({"protocol": b"\0\6MQIsdp\3"}, 1), ({"device": "tcp"}, 5),
 ])
-def test_who_may_not_connect_is_told_with_a_code_and_disconnected(settings, code):
-    async def work(here):
-        device = here.create(protocol="mqtt")
-        other = here.aep.create_product("other", protocol="tcp") if settings.get("device") == "tcp" else 0
-        if other:
-            settings["device"] = here.aep.create_device(other, name="m", number="1", token=TOKEN)
-        stream = await here.connect("mqtt")
-        stream.send(connect(**{"device": device, "token": TOKEN, **settings}))
-        assert (await stream.closed()).hex() == f"2002000{code}"
-        assert f"login result {code}" in here.reasons("rejected")[0]
-        assert not here.aep.device(device).online and here.aep.registrations(device) == []
-
-    real(work)
+@real()
+async def test_who_may_not_connect_is_told_with_a_code_and_disconnected(here, settings, code):
+    device = here.create(protocol="mqtt")
+    other = here.aep.create_product("other", protocol="tcp") if settings.get("device") == "tcp" else 0
+    if other:
+        settings["device"] = here.aep.create_device(other, name="m", number="1", token=TOKEN)
+    stream = await here.connect("mqtt")
+    stream.send(connect(**{"device": device, "token": TOKEN, **settings}))
+    assert (await stream.closed()).hex() == f"2002000{code}"
+    assert f"login result {code}" in here.reasons("rejected")[0]
+    assert not here.aep.device(device).online and here.aep.registrations(device) == []
 
 
 @pytest.mark.parametrize("user", [None, "", "tywl_EC800E", "\u6c34" * 70])
-def test_any_user_name_is_taken_where_there_is_one(user):
-    async def work(here):
-        device = here.create(protocol="mqtt")
-        stream = await here.connect("mqtt")
-        stream.send(connect(device, TOKEN if user is not None else None, user=user))
-        assert (await stream.get(4)).hex() == ("20020000" if user is not None else "20020004")
-
-    real(work)
+@real()
+async def test_any_user_name_is_taken_where_there_is_one(here, user):
+    device = here.create(protocol="mqtt")
+    stream = await here.connect("mqtt")
+    stream.send(connect(device, TOKEN if user is not None else None, user=user))
+    assert (await stream.get(4)).hex() == ("20020000" if user is not None else "20020004")
 
 
-def test_a_refused_stranger_leaves_the_device_connected_and_a_true_newcomer_takes_over():
-    async def work(here):
-        device, first = await connected(here)
-        stranger = await here.connect("mqtt")
-        stranger.send(connect(device, "wrong"))
-        await stranger.closed()
-        assert await first.ask(mqtt(0xC0, b""), 2) == "d000"
-        for flags in (0, 2):
-            second = await here.connect("mqtt")
-            assert await second.ask(connect(device, TOKEN, flags=flags), 4) == "20020000"
-            assert await first.closed() == b"" and here.aep.device(device).online
-            first = second
-        assert [row.reason for row in here.aep.registrations(device)] == [
-            "another connection of the device took over"] * 2 + [None]
-
-    real(work)
+@real()
+async def test_a_refused_stranger_leaves_the_device_connected_and_a_true_newcomer_takes_over(here):
+    device, first = await connected(here)
+    stranger = await here.connect("mqtt")
+    stranger.send(connect(device, "wrong"))
+    await stranger.closed()
+    assert await first.ask(mqtt(0xC0, b""), 2) == "d000"
+    for flags in (0, 2):
+        second = await here.connect("mqtt")
+        assert await second.ask(connect(device, TOKEN, flags=flags), 4) == "20020000"
+        assert await first.closed() == b"" and here.aep.device(device).online
+        first = second
+    assert [row.reason for row in here.aep.registrations(device)] == [
+        "another connection of the device took over"] * 2 + [None]
 
 
-def test_a_cached_command_comes_without_a_subscription_and_is_delivered_with_its_puback():
-    async def work(here):
-        device = here.create(protocol="mqtt")
-        here.aep.command(device, JSON.decode())
-        here.aep.command(device, "two")
-        stream = await here.connect("mqtt")
-        assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
-        assert await stream.get(43) == mqtt(0x32, short("device_control") + b"\0\1" + JSON)
-        assert await stream.silent(0.1) and here.aep.commands(device)[0].status == "SENT"
-        stream.send("40020009")  # of nothing under way
-        assert await stream.ask("40020001", 23) == mqtt(0x32, short("device_control") + b"\0\2two").hex()
-        stream.send(mqtt(0xE0, b""))
-        await stream.closed()
-        first, second = here.aep.commands(device)
-        assert (first.status, first.result, second.status) == ("DELIVERED", "PUBACK", "SAVED")
-        assert here.aep.registrations(device)[0].reason == "disconnected" and len(here.reasons("stray")) == 1
-
-    real(work)
+@real()
+async def test_a_cached_command_comes_without_a_subscription_and_is_delivered_with_its_puback(here):
+    device = here.create(protocol="mqtt")
+    here.aep.command(device, JSON.decode())
+    here.aep.command(device, "two")
+    stream = await here.connect("mqtt")
+    assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
+    assert await stream.get(43) == mqtt(0x32, short("device_control") + b"\0\1" + JSON)
+    assert await stream.silent(0.1) and here.aep.commands(device)[0].status == "SENT"
+    stream.send("40020009")  # of nothing under way
+    assert await stream.ask("40020001", 23) == mqtt(0x32, short("device_control") + b"\0\2two").hex()
+    stream.send(mqtt(0xE0, b""))
+    await stream.closed()
+    first, second = here.aep.commands(device)
+    assert (first.status, first.result, second.status) == ("DELIVERED", "PUBACK", "SAVED")
+    assert here.aep.registrations(device)[0].reason == "disconnected" and len(here.reasons("stray")) == 1
 
 
 @pytest.mark.parametrize(("content", "body"), [
     ('{"a": 1}', b'{"taskId":1,"payload":{"a":1}}'), ("\u9600", '{"taskId":1,"payload":"\u9600"}'.encode()),
 ])
-def test_a_command_may_be_wrapped_with_its_task(content, body):
-    async def work(here):
-        device, stream = await connected(here)
-        here.aep.command(device, content)
-        packet = mqtt(0x32, short("device_control") + b"\0\1" + body)
-        assert await stream.get(len(packet)) == packet
-
-    real(work, mqtt_wrapped=True)
+@real(mqtt_wrapped=True)
+async def test_a_command_may_be_wrapped_with_its_task(here, content, body):
+    device, stream = await connected(here)
+    here.aep.command(device, content)
+    packet = mqtt(0x32, short("device_control") + b"\0\1" + body)
+    assert await stream.get(len(packet)) == packet
 
 
-def test_a_command_that_is_not_acknowledged_waits_for_the_next_connection(monkeypatch):
+@real()
+async def test_a_command_that_is_not_acknowledged_waits_for_the_next_connection(here, monkeypatch):
     monkeypatch.setattr("tools.ctwing.streams.ACK_TIME", 0.2)
 
-    async def work(here):
-        device, stream = await connected(here)
-        here.aep.command(device, "one")
-        assert await stream.get(23)
-        await asyncio.sleep(0.3)
-        assert (here.aep.commands(device)[0].status, here.aep.commands(device)[0].result) == ("SAVED", "no answer")
-        again = await here.connect("mqtt")
-        assert await again.ask(connect(device, TOKEN), 4) == "20020000"
-        assert (await again.get(23)).endswith(b"\0\1one")
-
-    real(work)
+    device, stream = await connected(here)
+    here.aep.command(device, "one")
+    assert await stream.get(23)
+    await asyncio.sleep(0.3)
+    assert (here.aep.commands(device)[0].status, here.aep.commands(device)[0].result) == ("SAVED", "no answer")
+    again = await here.connect("mqtt")
+    assert await again.ask(connect(device, TOKEN), 4) == "20020000"
+    assert (await again.get(23)).endswith(b"\0\1one")
 
 
-def test_a_dtus_own_topic_gets_the_commands_where_it_is_subscribed():
-    async def work(here):
-        device, stream = await connected(here)
-        topic = f"mqtt/2000/15436586/{device}/dn/device_control"
-        topics = short("topic/event") + b"\0" + short(topic) + b"\2"
-        assert await stream.ask(mqtt(0x82, b"\0\5" + topics), 6) == "900400050001"
-        here.aep.command(device, "one")
-        packet = mqtt(0x32, short(topic) + b"\0\1one")
-        assert await stream.get(len(packet)) == packet
-        assert await stream.ask(mqtt(0xA2, b"\0\6" + short("topic/event")), 4) == "b0020006"
-
-    real(work)
+@real()
+async def test_a_dtus_own_topic_gets_the_commands_where_it_is_subscribed(here):
+    device, stream = await connected(here)
+    topic = f"mqtt/2000/15436586/{device}/dn/device_control"
+    topics = short("topic/event") + b"\0" + short(topic) + b"\2"
+    assert await stream.ask(mqtt(0x82, b"\0\5" + topics), 6) == "900400050001"
+    here.aep.command(device, "one")
+    packet = mqtt(0x32, short(topic) + b"\0\1one")
+    assert await stream.get(len(packet)) == packet
+    assert await stream.ask(mqtt(0xA2, b"\0\6" + short("topic/event")), 4) == "b0020006"
 
 
-def test_silence_of_one_and_a_half_keep_alives_ends_the_session(monkeypatch):
-    async def work(here):
-        device, stream = await connected(here, keep_alive=2)
-        begin = here.loop.time()
-        assert await stream.closed() == b""
-        assert 2.5 < here.loop.time() - begin < 4
-        assert here.aep.registrations(device)[0].reason == "no packet for 3 s"
-
-    real(work)
+@real()
+async def test_silence_of_one_and_a_half_keep_alives_ends_the_session(here, monkeypatch):
+    device, stream = await connected(here, keep_alive=2)
+    begin = here.loop.time()
+    assert await stream.closed() == b""
+    assert 2.5 < here.loop.time() - begin < 4
+    assert here.aep.registrations(device)[0].reason == "no packet for 3 s"
 
 
-def test_a_connection_without_connect_is_closed(monkeypatch):
+@real()
+async def test_a_connection_without_connect_is_closed(here, monkeypatch):
     monkeypatch.setattr(front, "LOGIN_TIME", 0.1)
 
-    async def work(here):
-        assert await (await here.connect("mqtt")).closed() == b""
-        assert "no login" in here.reasons("malformed")[0]
-
-    real(work)
+    assert await (await here.connect("mqtt")).closed() == b""
+    assert "no login" in here.reasons("malformed")[0]
 
 
 # hostile bytes
@@ -216,17 +184,15 @@ def test_a_connection_without_connect_is_closed(monkeypatch):
     (mqtt(0x10, b"\0\4MQTT\4\xc2\0\0\0\1a\0\1b").hex(), "missing"),
     (mqtt(0x10, b"\0\4MQTT\4\x06\0\0\0\1a\0\1b").hex(), "CONNECT"),
 ])
-def test_what_no_device_sends_first_closes_the_connection_with_a_reason(wire, reason):
-    async def work(here):
-        here.create(protocol="mqtt")
-        stream = await here.connect("mqtt")
-        stream.send(wire)
-        stream.writer.write_eof()
-        assert await stream.closed() == b""
-        assert reason in here.reasons("malformed")[0]
-        assert any(reason in row.note for row in here.aep.trace())
-
-    real(work)
+@real()
+async def test_what_no_device_sends_first_closes_the_connection_with_a_reason(here, wire, reason):
+    here.create(protocol="mqtt")
+    stream = await here.connect("mqtt")
+    stream.send(wire)
+    stream.writer.write_eof()
+    assert await stream.closed() == b""
+    assert reason in here.reasons("malformed")[0]
+    assert any(reason in row.note for row in here.aep.trace())
 
 
 @pytest.mark.parametrize(("wire", "reason"), [
@@ -239,14 +205,12 @@ def test_what_no_device_sends_first_closes_the_connection_with_a_reason(wire, re
     (mqtt(0x40, b"\0").hex(), "PUBACK"), (mqtt(0xC0, b"x").hex(), "wrong"), (mqtt(0xE0, b"x").hex(), "wrong"),
     (connect("d", "t").hex(), "a second time"), ("90030001" + "00", "0x90"),
 ])
-def test_what_it_may_not_send_later_ends_its_session(wire, reason):
-    async def work(here):
-        device, stream = await connected(here)
-        stream.send(wire)
-        assert await stream.closed() == b"" and not here.aep.device(device).online
-        assert reason in here.reasons("malformed")[0] and reason in here.aep.registrations(device)[0].reason
-
-    real(work)
+@real()
+async def test_what_it_may_not_send_later_ends_its_session(here, wire, reason):
+    device, stream = await connected(here)
+    stream.send(wire)
+    assert await stream.closed() == b"" and not here.aep.device(device).online
+    assert reason in here.reasons("malformed")[0] and reason in here.aep.registrations(device)[0].reason
 
 
 def test_any_bytes_of_a_trace_have_a_line():
@@ -281,20 +245,18 @@ def test_any_bytes_are_cut_and_read_or_refused():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_storm_of_random_packets_leaves_the_front_serving(seed):
-    async def work(here):
-        device = here.create(protocol="mqtt")
-        draw = random.Random(seed)
-        for n in range(25):
-            stream = await here.connect("mqtt")
-            if n % 2:
-                assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
-            body = draw.randbytes(draw.randint(0, 200))
-            stream.send(mqtt(draw.choice((0x10, 0x30, 0x32, 0x34, 0x40, 0x82, 0xA2, 0xC0, 0x62)), body))
-            stream.writer.write_eof()
-            await stream.closed()
-            await here.until(lambda: not here.aep.device(device).online)
+@real()
+async def test_a_storm_of_random_packets_leaves_the_front_serving(here, seed):
+    device = here.create(protocol="mqtt")
+    draw = random.Random(seed)
+    for n in range(25):
         stream = await here.connect("mqtt")
-        assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
-
-    real(work)
+        if n % 2:
+            assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
+        body = draw.randbytes(draw.randint(0, 200))
+        stream.send(mqtt(draw.choice((0x10, 0x30, 0x32, 0x34, 0x40, 0x82, 0xA2, 0xC0, 0x62)), body))
+        stream.writer.write_eof()
+        await stream.closed()
+        await here.until(lambda: not here.aep.device(device).online)
+    stream = await here.connect("mqtt")
+    assert await stream.ask(connect(device, TOKEN), 4) == "20020000"

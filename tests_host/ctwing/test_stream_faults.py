@@ -4,18 +4,10 @@ import asyncio
 
 import pytest
 
-from tests_host.ctwing.stream_device import TOKEN, Loopback, connect, login, mqtt, publish, short
+from tests_host.ctwing.stream_device import TOKEN, connect, login, mqtt, publish, real, short
 from tools.ctwing.checks import AepError
 
 UPLINK = "0200080001000141023d71"
-
-
-def real(work):
-    async def main():
-        async with Loopback() as here:
-            await work(here)
-
-    asyncio.run(main())
 
 
 class Way:
@@ -65,189 +57,161 @@ both = pytest.mark.parametrize("way", [Way("mqtt"), Way("tcp")], ids=["mqtt", "t
     *[("mqtt", "refuse-connect", code, f"2002000{code}") for code in range(1, 6)],
     *[("tcp", "refuse-login", code, f"05000{code}") for code in range(1, 5)],
 ])
-def test_a_login_is_refused_on_purpose_with_every_code_and_the_next_is_not(protocol, switch, code, answer):
-    async def work(here):
-        way = Way(protocol)
-        device, stream = await way.ready(here)
-        here.aep.fault(switch, device, strikes=1, value=code)
-        stream.send(way.login(device))
-        assert (await stream.closed()).hex() == answer
-        again = await here.connect(protocol)
-        assert await again.ask(way.login(device), len(way.welcome) // 2) == way.welcome
-
-    real(work)
+@real()
+async def test_a_login_is_refused_on_purpose_with_every_code_and_the_next_is_not(here, protocol, switch, code, answer):
+    way = Way(protocol)
+    device, stream = await way.ready(here)
+    here.aep.fault(switch, device, strikes=1, value=code)
+    stream.send(way.login(device))
+    assert (await stream.closed()).hex() == answer
+    again = await here.connect(protocol)
+    assert await again.ask(way.login(device), len(way.welcome) // 2) == way.welcome
 
 
 @both
-def test_a_lost_acknowledgement_leaves_the_report_stored(way):
-    async def work(here):
-        device, stream = await way.enter(here)
-        here.aep.fault("drop-ack", device, strikes=1)
-        stream.send(way.report)
-        assert await way.reports(stream) == way.answer  # of the second
-        assert [uplink.acknowledged for uplink in here.aep.uplinks(device)] == [False, True]
-
-    real(work)
+@real()
+async def test_a_lost_acknowledgement_leaves_the_report_stored(here, way):
+    device, stream = await way.enter(here)
+    here.aep.fault("drop-ack", device, strikes=1)
+    stream.send(way.report)
+    assert await way.reports(stream) == way.answer  # of the second
+    assert [uplink.acknowledged for uplink in here.aep.uplinks(device)] == [False, True]
 
 
 @both
-def test_a_dropped_report_is_not_stored(way):
-    async def work(here):
-        device, stream = await way.enter(here)
-        here.aep.fault("drop-report", device, strikes=1)
-        stream.send(way.report)
-        assert await way.reports(stream) == way.answer
-        assert len(here.aep.uplinks(device)) == 1
-
-    real(work)
+@real()
+async def test_a_dropped_report_is_not_stored(here, way):
+    device, stream = await way.enter(here)
+    here.aep.fault("drop-report", device, strikes=1)
+    stream.send(way.report)
+    assert await way.reports(stream) == way.answer
+    assert len(here.aep.uplinks(device)) == 1
 
 
 @both
-def test_a_report_ends_the_connection_and_is_not_stored(way):
-    async def work(here):
-        device, stream = await way.enter(here)
-        here.aep.fault("reset-report", device, strikes=1)
-        stream.send(way.report)
-        assert await stream.closed() == b""
-        assert here.aep.uplinks(device) == []
-
-    real(work)
+@real()
+async def test_a_report_ends_the_connection_and_is_not_stored(here, way):
+    device, stream = await way.enter(here)
+    here.aep.fault("reset-report", device, strikes=1)
+    stream.send(way.report)
+    assert await stream.closed() == b""
+    assert here.aep.uplinks(device) == []
 
 
 @both
-def test_a_sign_of_life_is_not_answered(way):
-    async def work(here):
-        device, stream = await way.enter(here)
-        here.aep.fault("silent-beat", device, strikes=1)
-        beat, answer = ("c000", "d000") if way.protocol == "mqtt" else ("04", "06")
-        stream.send(beat)
-        assert await stream.silent()
-        assert await stream.ask(beat, len(answer) // 2) == answer
-
-    real(work)
+@real()
+async def test_a_sign_of_life_is_not_answered(here, way):
+    device, stream = await way.enter(here)
+    here.aep.fault("silent-beat", device, strikes=1)
+    beat, answer = ("c000", "d000") if way.protocol == "mqtt" else ("04", "06")
+    stream.send(beat)
+    assert await stream.silent()
+    assert await stream.ask(beat, len(answer) // 2) == answer
 
 
 @both
 @pytest.mark.parametrize(("kind", "begins"), [("noise", ""), ("long", "32ffffff7f 03ffff"), ("foreign", b"HTTP".hex())])
-def test_what_goes_down_is_no_frame(way, kind, begins):
-    async def work(here):
-        device, stream = await way.ready(here)
-        here.aep.fault("hostile-frames", device, strikes=1, value=kind)
-        first = await stream.ask(way.login(device), 3)
-        assert first != way.welcome[:6] and any(one.startswith(first) or first.startswith(one)
-                                                for one in begins.split() or [first])
-
-    real(work)
+@real()
+async def test_what_goes_down_is_no_frame(here, way, kind, begins):
+    device, stream = await way.ready(here)
+    here.aep.fault("hostile-frames", device, strikes=1, value=kind)
+    first = await stream.ask(way.login(device), 3)
+    assert first != way.welcome[:6] and any(one.startswith(first) or first.startswith(one)
+                                            for one in begins.split() or [first])
 
 
 @both
-def test_the_connection_is_closed_right_after_its_login(way):
-    async def work(here):
-        device, stream = await way.ready(here)
-        here.aep.fault("close-after-login", device)
-        stream.send(way.login(device))
-        assert (await stream.closed()).hex() == way.welcome
-        assert here.aep.registrations(device)[0].reason == "closed on purpose"
-
-    real(work)
+@real()
+async def test_the_connection_is_closed_right_after_its_login(here, way):
+    device, stream = await way.ready(here)
+    here.aep.fault("close-after-login", device)
+    stream.send(way.login(device))
+    assert (await stream.closed()).hex() == way.welcome
+    assert here.aep.registrations(device)[0].reason == "closed on purpose"
 
 
 @both
-def test_a_half_open_link_answers_and_sends_nothing_and_stays(way):
-    async def work(here):
-        device, stream = await way.enter(here)
-        here.aep.fault("half-open", device)
-        here.aep.command(device, "one")
-        stream.send(way.report)
-        assert await stream.silent() and here.aep.device(device).online
-        assert here.aep.uplinks(device) == [] and here.aep.commands(device)[0].status == "SAVED"
-        assert here.aep.trace(device)[-1].note == "not read: half-open"
-        assert here.aep.heal("half-open", device)
-        assert await way.reports(stream) == way.answer
-
-    real(work)
+@real()
+async def test_a_half_open_link_answers_and_sends_nothing_and_stays(here, way):
+    device, stream = await way.enter(here)
+    here.aep.fault("half-open", device)
+    here.aep.command(device, "one")
+    stream.send(way.report)
+    assert await stream.silent() and here.aep.device(device).online
+    assert here.aep.uplinks(device) == [] and here.aep.commands(device)[0].status == "SAVED"
+    assert here.aep.trace(device)[-1].note == "not read: half-open"
+    assert here.aep.heal("half-open", device)
+    assert await way.reports(stream) == way.answer
 
 
 @both
-def test_frames_come_merged(way, monkeypatch):
-    async def work(here):
-        device, stream = await way.enter(here)
-        here.aep.fault("merge-frames", device)
-        begin = here.loop.time()
-        stream.send(way.report)
-        stream.send(way.report)
-        stream.send(way.report)
-        count = len(way.answer) // 2 * 3
-        assert len(await asyncio.wait_for(stream.reader.read(1000), 5)) == count
-        assert here.loop.time() - begin > 0.15
-
-    real(work)
+@real()
+async def test_frames_come_merged(here, way, monkeypatch):
+    device, stream = await way.enter(here)
+    here.aep.fault("merge-frames", device)
+    begin = here.loop.time()
+    stream.send(way.report)
+    stream.send(way.report)
+    stream.send(way.report)
+    count = len(way.answer) // 2 * 3
+    assert len(await asyncio.wait_for(stream.reader.read(1000), 5)) == count
+    assert here.loop.time() - begin > 0.15
 
 
 @both
-def test_frames_come_byte_by_byte_from_the_login_on(way):
-    async def work(here):
-        device, stream = await way.ready(here)
-        here.aep.fault("split-frames", device)
-        stream.send(way.login(device))
-        parts = []
-        while len(b"".join(parts)) < len(way.welcome) // 2:
-            parts.append(await asyncio.wait_for(stream.reader.read(1000), 5))
-        assert b"".join(parts).hex() == way.welcome and len(parts) > 1
-        assert await way.reports(stream) == way.answer
-
-    real(work)
+@real()
+async def test_frames_come_byte_by_byte_from_the_login_on(here, way):
+    device, stream = await way.ready(here)
+    here.aep.fault("split-frames", device)
+    stream.send(way.login(device))
+    parts = []
+    while len(b"".join(parts)) < len(way.welcome) // 2:
+        parts.append(await asyncio.wait_for(stream.reader.read(1000), 5))
+    assert b"".join(parts).hex() == way.welcome and len(parts) > 1
+    assert await way.reports(stream) == way.answer
 
 
-def test_a_refusal_that_is_split_is_whole_before_the_end():
-    async def work(here):
-        device = here.create()
-        here.aep.fault("split-frames")
-        here.aep.fault("merge-frames")
-        stream = await here.connect()
-        stream.send(login(device, "wrong"))
-        assert (await stream.closed()).hex() == "050003"
-
-    real(work)
+@real()
+async def test_a_refusal_that_is_split_is_whole_before_the_end(here):
+    device = here.create()
+    here.aep.fault("split-frames")
+    here.aep.fault("merge-frames")
+    stream = await here.connect()
+    stream.send(login(device, "wrong"))
+    assert (await stream.closed()).hex() == "050003"
 
 
 @both
-def test_a_command_that_was_acknowledged_comes_again(way):
-    async def work(here):
-        device, stream = await way.enter(here)
-        here.aep.fault("repeat-commands", device, strikes=1)
-        here.aep.command(device, "one")
-        count = len(way.command(1)) // 2
-        assert (await stream.get(count)).hex() == way.command(1)
-        stream.send("40020001" if way.protocol == "mqtt" else "83000400010000")
-        assert (await stream.get(count)).hex() == way.command(2 if way.protocol == "mqtt" else 1)
-        assert [command.status for command in here.aep.commands(device)] == ["DELIVERED"]
-
-    real(work)
+@real()
+async def test_a_command_that_was_acknowledged_comes_again(here, way):
+    device, stream = await way.enter(here)
+    here.aep.fault("repeat-commands", device, strikes=1)
+    here.aep.command(device, "one")
+    count = len(way.command(1)) // 2
+    assert (await stream.get(count)).hex() == way.command(1)
+    stream.send("40020001" if way.protocol == "mqtt" else "83000400010000")
+    assert (await stream.get(count)).hex() == way.command(2 if way.protocol == "mqtt" else 1)
+    assert [command.status for command in here.aep.commands(device)] == ["DELIVERED"]
 
 
-def test_a_second_tcp_login_may_take_over():
-    async def work(here):
-        device, first = await Way("tcp").enter(here)
-        here.aep.fault("take-over", device)
-        second = await here.connect()
-        assert await second.ask(login(device, TOKEN, "1.1"), 3) == "050000"
-        assert await first.closed() == b"" and here.aep.device(device).online
-
-    real(work)
+@real()
+async def test_a_second_tcp_login_may_take_over(here):
+    device, first = await Way("tcp").enter(here)
+    here.aep.fault("take-over", device)
+    second = await here.connect()
+    assert await second.ask(login(device, TOKEN, "1.1"), 3) == "050000"
+    assert await first.closed() == b"" and here.aep.device(device).online
 
 
-def test_a_ban_closes_the_connection_and_keeps_its_address_out_for_as_long_as_it_says():
-    async def work(here):
-        device, stream = await Way("tcp").enter(here)
-        here.aep.fault("ban", device, value=0.5)
-        assert await stream.closed() == b""
-        assert await (await here.connect()).closed() == b""
-        await asyncio.sleep(0.5)
-        again = await here.connect()
-        assert await again.ask(login(device, TOKEN, "1.1"), 3) == "050000"
-
-    real(work)
+@real()
+async def test_a_ban_closes_the_connection_and_keeps_its_address_out_for_as_long_as_it_says(here):
+    device, stream = await Way("tcp").enter(here)
+    here.aep.fault("ban", device, value=0.5)
+    assert await stream.closed() == b""
+    assert await (await here.connect()).closed() == b""
+    await asyncio.sleep(0.5)
+    again = await here.connect()
+    assert await again.ask(login(device, TOKEN, "1.1"), 3) == "050000"
 
 
 @pytest.mark.parametrize(("name", "value"), [

@@ -1,26 +1,17 @@
 """Thing-model products: reports and answers read, commands written, what does not match dropped; over each protocol, by
 the platform's published bytes (ctwing.md §2.6, §7.5)."""
 
-import asyncio
 import json
 import random
 
 import pytest
 
 from tests_host.ctwing.raw_device import payload_of
-from tests_host.ctwing.stream_device import TOKEN, Loopback, connect, login, mqtt, publish, short
+from tests_host.ctwing.stream_device import TOKEN, connect, login, mqtt, publish, real, short
 from tools.ctwing.checks import AepError
 from tools.ctwing.things import WATER_METER, decoded, services_of
 
 VALVE = {"serviceIdentifier": "valve_onoff_cmd", "params": {"valve_onoff": 0}}
-
-
-def real(work):
-    async def main():
-        async with Loopback() as here:
-            await work(here)
-
-    asyncio.run(main())
 
 
 def product(aep, **settings):
@@ -31,66 +22,60 @@ def product(aep, **settings):
 # by protocol
 
 
-def test_mqtt_topics_are_identifiers_and_commands_carry_their_task():
-    async def work(here):
-        device = here.create(protocol="mqtt", transparent=False, services=WATER_METER)
-        number = here.aep.command(device, VALVE)
-        stream = await here.connect("mqtt")
-        assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
-        packet = mqtt(0x32, short("valve_onoff_cmd") + b'\0\1{"taskId":1,"payload":{"valve_onoff":0}}')
-        assert await stream.get(len(packet)) == packet
-        stream.send("40020001")
-        assert await stream.ask(publish("data_report", b'{"water_flow":8.14}', 1, 5), 4) == "40020005"
-        answer = b'{"taskId":1,"resultPayload":{"valve_onoff":0,"act_result":0}}'
-        assert await stream.ask(publish("valve_onoff_resp", answer, 1, 6), 4) == "40020006"
-        command, = here.aep.commands(device)
-        assert (command.id, command.status, command.answer, command.service) == (number, "DELIVERED", answer, 8001)
-        assert [here.aep.decoded(uplink) for uplink in here.aep.uplinks(device)] == [
-            {"serviceId": 1, "water_flow": 8.14}, {"serviceId": 9001, "taskId": 1, "valve_onoff": 0, "act_result": 0}]
-
-    real(work)
+@real()
+async def test_mqtt_topics_are_identifiers_and_commands_carry_their_task(here):
+    device = here.create(protocol="mqtt", transparent=False, services=WATER_METER)
+    number = here.aep.command(device, VALVE)
+    stream = await here.connect("mqtt")
+    assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
+    packet = mqtt(0x32, short("valve_onoff_cmd") + b'\0\1{"taskId":1,"payload":{"valve_onoff":0}}')
+    assert await stream.get(len(packet)) == packet
+    stream.send("40020001")
+    assert await stream.ask(publish("data_report", b'{"water_flow":8.14}', 1, 5), 4) == "40020005"
+    answer = b'{"taskId":1,"resultPayload":{"valve_onoff":0,"act_result":0}}'
+    assert await stream.ask(publish("valve_onoff_resp", answer, 1, 6), 4) == "40020006"
+    command, = here.aep.commands(device)
+    assert (command.id, command.status, command.answer, command.service) == (number, "DELIVERED", answer, 8001)
+    assert [here.aep.decoded(uplink) for uplink in here.aep.uplinks(device)] == [
+        {"serviceId": 1, "water_flow": 8.14}, {"serviceId": 9001, "taskId": 1, "valve_onoff": 0, "act_result": 0}]
 
 
 @pytest.mark.parametrize(("topic", "body", "why"), [
     ("topic/data", {"water_flow": 1}, "no service"), ("data_report", {"water_flow": "1"}, "water_flow"),
     ("data_report", {}, "fields"), ("data_report", {"water_flow": 1, "more": 1}, "fields"),
     ("data_report", [1], "object"),
-    ("data_report", {"water_flow": 1, "serviceId": 2}, "object"), ("valve_onoff_cmd", {"valve_onoff": 1}, "no service"),
+    ("data_report", {"water_flow": 1, "serviceId": 2}, "fields"), ("valve_onoff_cmd", {"valve_onoff": 1}, "no service"),
     ("valve_onoff_resp", {"valve_onoff": 0, "act_result": 0}, "answer"), ("data_report", {"water_flow": True}, "flow"),
     ("valve_onoff_resp", {"taskId": "1", "resultPayload": {"valve_onoff": 0, "act_result": 0}}, "answer"),
     ("valve_onoff_resp", {"taskId": 1, "resultPayload": {"valve_onoff": 300, "act_result": 0}}, "valve_onoff"),
 ])
-def test_json_that_does_not_match_is_dropped_without_a_word_and_the_trace_says_why(topic, body, why):
-    async def work(here):
-        device = here.create(protocol="mqtt", transparent=False, services=WATER_METER)
-        stream = await here.connect("mqtt")
-        assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
-        assert await stream.ask(publish(topic, json.dumps(body).encode(), 1), 4) == "40020001"
-        assert here.aep.uplinks(device) == []
-        note, = [row.note for row in here.aep.trace(device) if row.note]
-        assert note.startswith(f"dropped: {topic}: ") and why in note
-
-    real(work)
+@real()
+async def test_json_that_does_not_match_is_dropped_without_a_word_and_the_trace_says_why(here, topic, body, why):
+    device = here.create(protocol="mqtt", transparent=False, services=WATER_METER)
+    stream = await here.connect("mqtt")
+    assert await stream.ask(connect(device, TOKEN), 4) == "20020000"
+    assert await stream.ask(publish(topic, json.dumps(body).encode(), 1), 4) == "40020001"
+    assert here.aep.uplinks(device) == []
+    note, = [row.note for row in here.aep.trace(device) if row.note]
+    assert note.startswith(f"dropped: {topic}: ") and why in note
 
 
-def test_tcp_1_1_carries_packed_parameters_and_says_what_is_none_of_the_products():
-    async def work(here):
-        device = here.create(transparent=False, services=WATER_METER)
-        here.aep.command(device, json.dumps(VALVE))
-        stream = await here.connect()
-        assert await stream.ask(login(device, TOKEN, "1.1"), 3) == "050000"
-        assert (await stream.get(8)).hex() == "0300050001" + "1f41" + "00"
-        stream.send("8300080001" + "0001" + "23290000")
-        assert await stream.ask("0200080001000141023d71", 7) == "82000400010000"
-        for wrong in ("020007000200014102 3d", "0200080003ffff41023d71", "0200040004 1f41"):
-            assert (await stream.ask(wrong, 7))[-4:] == "0001"
-        uplink, = here.aep.uplinks(device)
-        assert here.aep.decoded(uplink) == {"serviceId": 1, "water_flow": pytest.approx(8.14)}
-        command, = here.aep.commands(device)
-        assert (command.status, command.result, command.answer.hex()) == ("DELIVERED", "1", "23290000")
-        assert len(here.reasons("discarded")) == 3
-
-    real(work)
+@real()
+async def test_tcp_1_1_carries_packed_parameters_and_says_what_is_none_of_the_products(here):
+    device = here.create(transparent=False, services=WATER_METER)
+    here.aep.command(device, json.dumps(VALVE))
+    stream = await here.connect()
+    assert await stream.ask(login(device, TOKEN, "1.1"), 3) == "050000"
+    assert (await stream.get(8)).hex() == "0300050001" + "1f41" + "00"
+    stream.send("8300080001" + "0001" + "23290000")
+    assert await stream.ask("0200080001000141023d71", 7) == "82000400010000"
+    for wrong in ("020007000200014102 3d", "0200080003ffff41023d71", "0200040004 1f41"):
+        assert (await stream.ask(wrong, 7))[-4:] == "0001"
+    uplink, = here.aep.uplinks(device)
+    assert here.aep.decoded(uplink) == {"serviceId": 1, "water_flow": pytest.approx(8.14)}
+    command, = here.aep.commands(device)
+    assert (command.status, command.result, command.answer.hex()) == ("DELIVERED", "1", "23290000")
+    assert len(here.reasons("discarded")) == 3
 
 
 @pytest.mark.parametrize(("form", "report", "down", "answer"), [

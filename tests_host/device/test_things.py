@@ -63,19 +63,12 @@ class Thing(Device):
         sure, service, task = how
         assert sure == (task is not None)
         kind, protocol = FORMATS[self.form]
-        if protocol == "lwm2m":
-            found = decode.uplink(SERVICES, payload, kind)
-            assert (found["serviceId"], found.get("taskId")) == (service, task)
-            return found
-        head = {"serviceId": service} if task is None else {"serviceId": service, "taskId": task}
-        if protocol == "tcp":
-            return {**head, **decode.fields(BY_ID[service], payload)}
-        body = json.loads(payload)
-        if task is not None:
-            assert set(body) == {"taskId", "resultPayload"} and body["taskId"] == task
-            body = body["resultPayload"]
-        text = json.dumps({**head, **body}).encode()
-        return decode.uplink(SERVICES, text, "thing-json")
+        topic, number = BY_ID[service].identifier if protocol == "mqtt" else "", service if protocol == "tcp" else 0
+        found = decode.uplink(SERVICES, payload, kind, topic, number)
+        if protocol == "tcp" and task is not None:
+            found["taskId"] = task  # beside the payload
+        assert (found["serviceId"], found.get("taskId")) == (service, task)
+        return found
 
     def answered(self):
         out = []

@@ -13,10 +13,29 @@ from aiocoap import Message
 
 from tests_host.module.at_port import PSK, Desk
 
-REGISTER = """
+ATTACHED = """
 AT+CEREG?
 < +CEREG: 0,1
 < OK
+"""
+
+IN_SERVICE = "@ in service" + ATTACHED + """
+AT+CGPADDR
+< +CGPADDR: 1,"{ip}"
+< OK
+"""
+
+OBJECTS = """
+AT+QLWADDOBJ=19,0,1,0
+< OK
+AT+QLWADDOBJ=19,1,1,0
+< OK
+AT+QLWREG
+< OK
+! +QLWREG: 0
+"""
+
+REGISTER = ATTACHED + """
 AT+QLWCFG?
 < +QLWCFG: "retransmit",2,4
 < +QLWCFG: "auto_ack",0
@@ -27,13 +46,7 @@ AT+QLWCFG="lifetime_enable",0
 < OK
 AT+QLWCONFIG=0,"221.229.214.202",5683,"{imei}",86400,3,0
 < OK
-AT+QLWADDOBJ=19,0,1,0
-< OK
-AT+QLWADDOBJ=19,1,1,0
-< OK
-AT+QLWREG
-< OK
-! +QLWREG: 0
+""" + OBJECTS + """
 ~ CON POST /rd?lwm2m=1.0&ep={imei}&b=U&lt=86400
 ~ ACK 2.05
 """
@@ -79,21 +92,12 @@ AT+QLWDEREG
 
 PLAIN = REGISTER + OBSERVED + CON + "@ command\n" + UPDATE + WRITE + UPDATE + DEREGISTER
 
-DTLS = """
-AT+CEREG?
-< +CEREG: 0,1
-< OK
+DTLS = ATTACHED + """
 AT+QLWCFG="lifetime_enable",0
 < OK
 AT+QLWCONFIG=0,"2000033383.nb.ctwing.cn",5684,"urn:imei:{imei}",86400,0,"{imei}","{psk}"
 < OK
-AT+QLWADDOBJ=19,0,1,0
-< OK
-AT+QLWADDOBJ=19,1,1,0
-< OK
-AT+QLWREG
-< OK
-! +QLWREG: 0
+""" + OBJECTS + """
 ~ CON POST /rd?lwm2m=1.0&ep=urn:imei:{imei}&b=U&lt=86400
 """ + OBSERVED + CON + "@ command\n" + UPDATE + WRITE + UPDATE + DEREGISTER
 
@@ -145,13 +149,7 @@ AT+CIMI
 AT+QCCID
 < +QCCID: 89860320845515190439
 < OK
-@ in service
-AT+CEREG?
-< +CEREG: 0,1
-< OK
-AT+CGPADDR
-< +CGPADDR: 1,"{ip}"
-< OK
+""" + IN_SERVICE + """
 AT+QENG="SERVINGCELL"
 < +QENG: "servingcell",<state>,"LTE","FDD",460,11,5A2890B,475,1650,3,5,5,DF5C,<rsrp>,-9,<rssi>,16,19
 < OK

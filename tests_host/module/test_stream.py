@@ -257,3 +257,14 @@ def test_a_peer_that_hangs_up_in_the_handshake(secured):
     tls = wrapped(bench)
     bench.board.things[tls]._socket._finished = True
     assert bench.error(f"@{tls}.write", b"x") == CLOSED_BY_PEER
+
+
+def test_a_closed_socket_whose_fin_nobody_acknowledges_gives_its_port_back():
+    bench = Bench()
+    socket = bench.connected()
+    bench.network.blackout_until = bench.loop.time() + 3600
+    bench.ask(f"@{socket}.close")
+    bench.sleep(60)
+    assert len(bench.board.firmware["usocket"].ports) == 1
+    bench.sleep(1800)
+    assert bench.board.firmware["usocket"].ports == set() and bench.network.flows.legs == {}

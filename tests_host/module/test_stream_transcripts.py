@@ -9,16 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests_host.module.at_port import Desk
-from tests_host.module.qlw_scripts import Replay
+from tests_host.module.qlw_scripts import IN_SERVICE, Replay
+from tools.module.modem.usocket import ports_of
+from tools.world.network import MUTE, OPEN
 
-MQTT = """
-@ in service
-AT+CEREG?
-< +CEREG: 0,1
-< OK
-AT+CGPADDR
-< +CGPADDR: 1,"{ip}"
-< OK
+MQTT = IN_SERVICE + """
 AT+QIDNSCFG=1
 < +QIDNSCFG: 1,"61.132.163.68","202.102.213.68"
 < OK
@@ -53,14 +48,7 @@ AT+QMTCLOSE=0
 ! +QMTCLOSE: 0,0
 """
 
-TCP = """
-@ in service
-AT+CEREG?
-< +CEREG: 0,1
-< OK
-AT+CGPADDR
-< +CGPADDR: 1,"{ip}"
-< OK
+TCP = IN_SERVICE + """
 AT+QICFG="dataformat",1,1
 < OK
 AT+QIOPEN=0,0,"TCP","tcp.ctwing.cn",8996,0,1
@@ -175,6 +163,21 @@ def test_a_command_over_mqtt_is_a_urc(desk):
     port.expect(r'\+QMTRECV: 0,\d+,"device_control",\d+,".*hello.*"')
 
 
+@pytest.mark.parametrize(("protocol", "script", "close"), [
+    ("mqtt", MQTT, "AT+QMTCLOSE=0"), ("tcp", TCP + LOGIN, "AT+QICLOSE=0"),
+])
+def test_what_comes_after_the_close_is_not_told(desk, protocol, script, close):
+    port = desk(13).ready()
+    replay = StreamReplay(port, protocol).play(script)
+    before = len(port.down())
+    port.aep.command(replay.device, "hello")
+    while len(port.down()) == before:
+        port.wait(0.001)
+    assert port.type(close) == ["OK"]
+    port.wait(2)
+    assert len(port.shown) == 1 and port.shown[0].endswith(("+QMTCLOSE: 0,0", "CLOSE OK"))
+
+
 def test_qos_1_waits_for_its_puback(desk):
     port = desk(6).ready()
     replay = StreamReplay(port, "mqtt").play(MQTT)
@@ -190,6 +193,25 @@ def test_what_does_not_resolve_or_answer_says_so(desk):
     assert sorted([port.urc(), port.urc()]) == ["+QIOPEN: 0,566", "+QMTOPEN: 0,-1"]
     port.type('AT+QIOPEN=0,1,"TCP","180.106.148.146",9,0,1')
     assert port.urc(120) == "+QIOPEN: 1,566"
+
+
+def test_no_port_stays_taken_by_a_connection_that_failed_or_ended(desk):
+    port = desk(12).ready()
+    for host in ("nowhere.invalid", "180.106.148.146"):
+        port.type(f'AT+QIOPEN=0,0,"TCP","{host}",9,0,1')
+        assert port.urc(120) == "+QIOPEN: 0,566"
+    port.network.ports = MUTE
+    port.type('AT+QIOPEN=0,0,"TCP","180.106.148.146",8996,0,1')
+    port.wait(5)
+    assert len(ports_of(port.board)) == 1
+    assert port.type("AT+QICLOSE=0") == ["OK"] and port.urc() == "CLOSE OK"
+    port.network.ports = OPEN
+    StreamReplay(port, "tcp").play(TCP + LOGIN)
+    port.network.blackout_until = port.board.loop.time() + 3600
+    port.wait(1800)  # nobody acknowledges FIN
+    assert port.type("AT+QICLOSE=0") == ["OK"]
+    port.wait(1800)
+    assert ports_of(port.board) == set() and port.network.flows.legs == {}
 
 
 def test_the_peers_end_is_told(desk):

@@ -12,11 +12,10 @@ from typer.testing import CliRunner
 from aep import thing
 from tools.__main__ import cli
 from tools.things import declaration, decode, encode, listing
-from tools.things.command import STANDARD
 from tools.things.model import ENUM, FRAMES, RANGES, TEXT, TIMESTAMP, Field, ModelError, Service, check
 
 SHIPPED = declaration.read_file()
-WATER_METER = listing.read(STANDARD.read_text())[0]
+WATER_METER = listing.read(listing.STANDARD.read_text())[0]
 
 
 def run(*args):
@@ -280,12 +279,16 @@ def test_a_declaration_that_cannot_be_read_is_refused_with_its_line(source, why)
     (b"\x07\0\1\0\0", "thing-binary", "frames that begin with 07"), (b"\x02\0\1\0\5\0", "thing-binary", "bytes follow"),
     (b"\x02\0\1\0\1\0", "thing-binary", "cut short"), (b"\x02\0\1\0\5AAAAA", "thing-binary", "bytes too many"),
     (b"\x02\0\1\0\4\xff\xff\xff\xff", "thing-binary", "not a value"),
-    (b"x", "thing-json", "not JSON"), (b"[1]", "thing-json", "not one JSON object"),
+    (b"x", "thing-json", "no JSON"), (b"[1]", "thing-json", "not one JSON object"),
     (b"{}", "thing-json", "no service"),
     (b'{"serviceId":1}', "thing-json", "its fields are not"),
     (b'{"serviceId":1,"taskId":1,"water_flow":1}', "thing-json", "an answer has a taskId"),
     (b'{"serviceId":9001,"valve_onoff":1,"act_result":0}', "thing-json", "an answer has a taskId"),
     (b'{"serviceId":1,"water_flow":-1}', "thing-json", "not a value"),
+    (b'{"serviceId":1,"water_flow":NaN}', "thing-json", "no JSON"),
+    (b'{"serviceId":9001,"taskId":"1","valve_onoff":1,"act_result":0}', "thing-json", "a number"),
+    (b'{"serviceId":8001,"taskId":1,"valve_onoff":1}', "thing-json", "no service 8001 that comes up"),
+    (b"\x06\x1f\x41\0\1\0\1\0", "thing-binary", "no service 8001 that comes up"),
 ])
 def test_a_message_that_is_not_as_declared_is_refused(payload, form, why):
     with pytest.raises(ModelError, match=why):
@@ -305,7 +308,9 @@ def test_mqtt_says_the_service_by_its_topic_and_tcp_by_a_number_in_its_head():
         (b'{"valve_onoff":0,"act_result":0}', "valve_onoff_resp", 0, "taskId and resultPayload"),
         (b'{"taskId":5,"resultPayload":[]}', "valve_onoff_resp", 0, "taskId and resultPayload"),
         (b'{"taskId":1,"water_flow":8.14}', "data_report", 0, "an answer has a taskId"),
-        (b"", "", 7, "no service 7"), (b"\0", "", 1, "cut short"),
+        (b'{"serviceId":2,"water_flow":8.14}', "data_report", 0, "its fields are not"),
+        (b'{"valve_onoff":0}', "valve_onoff_cmd", 0, "no service valve_onoff_cmd"),
+        (b"\0", "", 8001, "no service 8001"), (b"", "", 7, "no service 7"), (b"\0", "", 1, "cut short"),
     ):  # fmt: skip
         with pytest.raises(ModelError, match=why):
             decode.uplink(WATER_METER, payload, "", topic, number)

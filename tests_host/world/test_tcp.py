@@ -20,6 +20,7 @@ from tools.world.tcp import (
     LAST_ACK,
     RESET,
     SYN,
+    SYN_SENT,
     TIME_WAIT,
     End,
     Listener,
@@ -204,6 +205,49 @@ def test_a_module_that_loses_power_leaves_the_platform_with_a_connection_it_cann
     assert closed and closed[0] > 1000 + 120
 
 
+@pytest.mark.parametrize(("first", "syns", "ends"), [
+    ("vanish", 2, ["reset"]), ("abort", 1, ["reset"]), ("close", 1, ["end"]), ("wait", 1, ["end"]),
+])
+def test_a_port_that_is_used_again_reaches_the_platform_whatever_became_of_the_connection_before(first, syns, ends):
+    """Where the platform still knows that one, it answers the new SYN with an acknowledgement out of turn; RST ends it,
+    and the SYN that is sent again a second later is met."""
+    said = []
+
+    async def serve(reader, writer):
+        try:
+            while data := await reader.read(10):
+                writer.write(data.upper())
+                if data == b"wait":
+                    writer.close()
+            said.append("end")
+        except ConnectionError:
+            said.append("reset")
+        writer.close()
+
+    async def script(world):
+        one = Device(world)
+        one.end.first = one.end.next = 7_000_000
+        one.end.connect()
+        await asyncio.sleep(1)
+        one.end.write(b"wait" if first == "wait" else b"hello")
+        await asyncio.sleep(1)
+        getattr(one.end, "close" if first == "wait" else first)()
+        await asyncio.sleep(1)
+        before = len(world.network.trace)
+        two = Device(world)
+        two.end.first = two.end.next = 9_000_000
+        two.end.connect()
+        await asyncio.sleep(2)
+        two.end.write(b"again")
+        await asyncio.sleep(1)
+        sent = [str(row.segment) for row in world.network.trace[before:] if row.direction == "up"]
+        return two, sent.count("SYN"), said[:1], len(world.network.flows.live())
+
+    two, tried, said_first, live = World(serve).play(script)
+    assert (two.got, two.ended, two.end.state) == (b"AGAIN", [], ESTABLISHED)
+    assert (tried, said_first, live) == (syns, ends, 1)
+
+
 def test_reading_can_be_paused_and_nothing_is_lost():
     seen = []
 
@@ -312,6 +356,15 @@ def test_after_the_peers_fin_ours_ends_the_connection():
     assert one.state == LAST_ACK
     one.receive(Segment(16, 502, one.next))
     assert one.state == CLOSED and not one.timers
+
+
+def test_an_end_that_connects_heeds_no_answer_to_another_connection():
+    one = end()
+    one.connect()
+    for segment in (Segment(SYN | 16, 500, 7), Segment(16, 500, 7), Segment(RESET | 16, 500, 7)):
+        one.receive(segment)
+    assert one.state == SYN_SENT and one.told == []
+    assert [(sent.flags & RESET, sent.seq) for sent in one.sent[1:]] == [(RESET, 7), (RESET, 7)]
 
 
 def test_a_segment_for_a_connection_that_is_gone_is_answered_by_rst():

@@ -12,14 +12,10 @@ from mbedtls import tls
 from mbedtls.exceptions import TLSError
 
 from tools.ctwing.dtls_engine import ALERT, HEADER, client_hello, records
+from tools.world.mbedtls import DATAGRAM_LIMIT, NEVER_S, OVER, PLAINTEXT_LIMIT, SUITES
 
-SUITES = ("TLS-PSK-WITH-AES-128-CCM-8", "TLS-PSK-WITH-AES-128-CBC-SHA256")  # ctwing.md §2.7
-NEVER_S = 86_400.0  # longer than any wait for a client's next flight in real time
-DATAGRAM_LIMIT = 16_384  # bytes; the library's ring takes 32 K, a record 16 K
-PLAINTEXT_LIMIT = 16_384
 PROTECTED = b"\0\1"  # the epoch of what is under the session's keys
 CLOSE_NOTIFY, FATAL_ALERT = 0x7880, 0x7780  # MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY, …_FATAL_ALERT_MESSAGE
-OVER = "HANDSHAKE_OVER"
 
 
 class Asked(Mapping[str, bytes]):

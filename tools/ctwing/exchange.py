@@ -12,16 +12,14 @@ from functools import partial
 from typing import Any, Protocol
 
 from aiocoap import ACK, CON, NON, RST, Message
-from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.codes import Code
+
+from tools.world.coap import EXCHANGE_LIFETIME, Malformed, decode
 
 # RFC 7252 §4.8. ACK_TIMEOUT × ACK_RANDOM_FACTOR is drawn by the caller: 2…3 s.
 MAX_RETRANSMIT = 4
-EXCHANGE_LIFETIME = 247.0
 MAX_TRANSMIT_WAIT = 93.0
 
-KINDS = {CON: "CON", NON: "NON", ACK: "ACK", RST: "RST"}
-CODE_CLASSES = (0, 2, 4, 5)  # RFC 7252 §3: all others are reserved; 7 is signalling, of TCP only (RFC 8323)
 # Critical options (odd numbers) that are understood here, RFC 7252 §5.10: If-Match, Uri-Host, If-None-Match, Uri-Port,
 # Uri-Path, Uri-Query, Accept. Block2 and Block1 (RFC 7959) are in responses, where the platform asked; in requests they
 # are not: no Register needs them, nor what AEP's object 19 carries (ctwing.md §2.5).
@@ -45,50 +43,6 @@ class Way(Protocol):
     def knows(self, address: Address, /) -> bool: ...
 
     def sendto(self, data: bytes, address: Address, /) -> None: ...
-
-
-class Malformed(ValueError):
-    """Bytes that are no CoAP message (RFC 7252 §3), or one that nobody may send (§4.2, §4.3)."""
-
-
-def decode(raw: bytes) -> Message:
-    """A message of these bytes; raises Malformed. Checks what aiocoap's codec lets pass."""
-    if len(raw) < 4:
-        raise Malformed("shorter than a header")
-    kind, token_length, code = (raw[0] >> 4) & 3, raw[0] & 15, raw[1]
-    faults = (
-        (raw[0] >> 6 != 1, "version is not 1"),
-        (token_length > 8, "token longer than 8 bytes"),
-        (len(raw) < 4 + token_length, "token cut short"),
-        (code >> 5 not in CODE_CLASSES, "reserved code class"),
-        (code == 0 and len(raw) != 4, "empty message with content"),
-        (code == 0 and kind == NON, "empty NON"),
-        (0 < code < 32 and kind == ACK, "request in an ACK"),
-        (code != 0 and kind == RST, "RST with content"),
-    )
-    for fault, reason in faults:
-        if fault:
-            raise Malformed(reason)
-    try:
-        message = Message.decode(raw)
-        if not message.payload and raw[-1] == 0xFF and _decodes(raw[:-1]):
-            raise Malformed("payload marker without payload")
-    except UnparsableMessage as error:
-        raise Malformed(f"options: {error}") from None
-    except UnicodeDecodeError:
-        raise Malformed("a text option is not UTF-8") from None
-    return message
-
-
-def _decodes(raw: bytes) -> bool:
-    """Whether the bytes before a last FF are whole: if so the FF is a marker, otherwise the end of an option."""
-    if len(raw) < 4 + (raw[0] & 15):
-        return False
-    try:
-        Message.decode(raw)
-    except (UnparsableMessage, UnicodeDecodeError):
-        return False
-    return True
 
 
 def unknown_critical(message: Message) -> bool:

@@ -16,6 +16,8 @@ from tools.ctwing import things
 from tools.ctwing.faults import Faults
 from tools.ctwing.store import Command, Device, Store
 from tools.ctwing.streams import BadFrame, Connection, Link, StreamFront
+from tools.things import decode
+from tools.things.model import ModelError
 from tools.world.events import Events
 
 CONTROL_TOPIC = "device_control"  # ctwing.md §3.2; a DTU subscribes to a longer one that ends so
@@ -140,9 +142,9 @@ class MqttFront(StreamFront):
         """Stores a report, or drops it as the platform does: without a word to the device."""
         topic = packet.topic_name
         try:
-            things.json_of(packet.data)
+            decode.json_of(packet.data)
             found = things.read(link.product, topic, packet.data)
-        except things.Mismatch as error:
+        except ModelError as error:
             self.dropped(link, row, packet.data, f"{topic}: {error}")
             return None
         return self.uplink(link, packet.data, f"{link.binding} QoS {packet.qos}", found, mid=packet.packet_id or 0,

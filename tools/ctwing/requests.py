@@ -15,11 +15,12 @@ from tools.ctwing import store as db
 from tools.ctwing import things
 from tools.ctwing.commands import CommandLog
 from tools.ctwing.draws import Draws
-from tools.ctwing.exchange import KINDS, Address, Exchange, MessageLayer, is_secure, nothing
+from tools.ctwing.exchange import Address, Exchange, MessageLayer, is_secure, nothing
 from tools.ctwing.faults import Faults
 from tools.ctwing.session import Session, peer_name
 from tools.ctwing.tlv import readable
 from tools.ctwing.transfer import DATA_DOWN, DATA_UP, OPAQUE, PLAN, Broken, Step, Transfer
+from tools.world.coap import KINDS
 from tools.world.events import Events
 
 PAUSE = 0.05  # seconds between an answer and the platform's next request; an estimate

@@ -14,6 +14,7 @@ from tools.ctwing import things
 from tools.ctwing.faults import Faults
 from tools.ctwing.store import Command, Store
 from tools.ctwing.streams import Connection, Link, StreamFront
+from tools.things.model import ModelError
 from tools.world.events import Events
 
 HEARTBEAT_TIME = 300  # seconds, guide §4.3.3
@@ -146,7 +147,7 @@ class TcpFront(StreamFront):
         message, service = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
         try:
             found = things.read(link.product, service, body[4:])
-        except things.Mismatch as error:
+        except ModelError as error:
             self.dropped(link, row, body[4:], str(error))
             link.connection.send(f.frame(f.UPLINK_ACK, body[:2] + MESSAGE_ERROR))
             return

@@ -11,16 +11,11 @@ from typing import Any
 from tools.ctwing.checks import AepError
 from tools.ctwing.store import Command, Product
 from tools.things import decode, encode, listing
-from tools.things.command import STANDARD
-from tools.things.model import COMMAND, RESPONSE, ModelError, Service, allowed
+from tools.things.model import COMMAND, ModelError, Service, allowed
 
 FORMS = {"json": decode.JSON, "binary": decode.BINARY}
-WATER_METER: list[dict[str, Any]] = json.loads(STANDARD.read_text(encoding="utf-8"))["result"]["list"]
+WATER_METER: list[dict[str, Any]] = json.loads(listing.STANDARD.read_text(encoding="utf-8"))["result"]["list"]
 """AEP's standard water meter (ctwing.md §2.6), as rows of its service list."""
-
-
-class Mismatch(ValueError):
-    """A payload is not as the product's services say."""
 
 
 def checked(services: list[dict[str, Any]]) -> str:
@@ -55,57 +50,20 @@ def decoded(product: Product, payload: bytes, name: int | str = 0) -> dict[str, 
     as declared; None where the product declares nothing. `name`: MQTT's topic, TCP's service id, 0 for LwM2M."""
     try:
         return read(product, name, payload)
-    except Mismatch as error:
+    except ModelError as error:
         return {"error": str(error)}
 
 
 def read(product: Product, name: int | str, payload: bytes) -> dict[str, Any] | None:
-    """The same; raises Mismatch."""
-    return _read(product, name, payload) if services_of(product) else None
-
-
-def _read(product: Product, name: int | str, payload: bytes) -> dict[str, Any]:
+    """The same; raises ModelError."""
     services = services_of(product)
-    try:
-        if product.protocol == "lwm2m":
-            return decode.uplink(services, payload, FORMS[product.payload_format])
-        service = service_named(product, name)
-        if service is None or service.kind == COMMAND:
-            raise Mismatch(f"no service {str(name)[:80]!r} that comes up is declared")
-        if product.protocol == "tcp":
-            return {"serviceId": service.id, **decode.fields(service, payload)}
-        body = _answer(service, payload) if service.kind == RESPONSE else _object(payload)
-        return decode.uplink(services, json.dumps({**body, "serviceId": service.id}).encode(), decode.JSON)
-    except ModelError as error:
-        raise Mismatch(str(error)) from None
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    body = json_of(payload)
-    if not isinstance(body, dict) or "serviceId" in body or "taskId" in body:
-        raise Mismatch("not one JSON object of the service's fields")
-    return body
-
-
-def _answer(service: Service, payload: bytes) -> dict[str, Any]:
-    """MQTT's {"taskId": …, "resultPayload": {…}}."""
-    body = json_of(payload)
-    if not isinstance(body, dict) or set(body) != {"taskId", "resultPayload"} or not isinstance(body["taskId"], int) \
-            or not isinstance(body["resultPayload"], dict):
-        raise Mismatch(f"{service.identifier}: an answer is {{\"taskId\": number, \"resultPayload\": {{…}}}}")
-    return {**body["resultPayload"], "taskId": body["taskId"]}
-
-
-def json_of(payload: bytes) -> Any:
-    """The value of JSON bytes; raises Mismatch. Python reads NaN, JSON does not."""
-    try:
-        return json.loads(payload.decode(), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise Mismatch("the payload is no JSON") from None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    if not services:
+        return None
+    if product.protocol == "mqtt":
+        return decode.published(services, payload, name)
+    if product.protocol == "tcp":
+        return decode.packed(services, payload, name)
+    return decode.uplink(services, payload, FORMS[product.payload_format])
 
 
 # down
@@ -145,8 +103,7 @@ def frame(product: Product, given: Command) -> bytes:
         return given.content
     if product.payload_format == "json":
         return _text({**json.loads(given.content), "taskId": given.task, "serviceId": given.service})
-    head = bytes([0x06]) + (given.service << 32 | given.task << 16 | len(given.content)).to_bytes(6, "big")
-    return head + given.content
+    return encode.frame(given.service, given.task, given.content)
 
 
 def wrapped(given: Command) -> bytes:

@@ -14,8 +14,8 @@ from pathlib import Path
 from aiocoap import Message
 
 from tools.ctwing import mqtt_packets, tcp_frames
-from tools.ctwing.exchange import KINDS, Malformed, decode
 from tools.ctwing.store import TraceRow
+from tools.world.coap import KINDS, Malformed, decode
 from tools.world.network import Datagram
 
 LINKTYPE_RAW = 101  # packets begin with the IP header (tcpdump.org/linktypes.html)

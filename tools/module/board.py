@@ -162,7 +162,6 @@ class Board:
         self.changed = Changed(loop)  # set whenever something a waiting application depends on has changed
         self.callbacks: list[tuple[int, Any]] = []  # (callback id, its one argument), waiting for the application
         self.deliver: Callable[[int, Any], Any] | None = None  # the engine's: runs one callback to its end
-        self.delivered = 0  # callbacks run so far
         self._delivering = False
         self.power_off_at: Callable[[], float | None] = lambda: None  # when PSM would cut the power, as things are
         self.on_power_off: list[Callable[[], None]] = []
@@ -303,7 +302,6 @@ class Board:
             self._delivering = False
             if self.callbacks:
                 self.changed.set()
-        self.delivered += 1
 
     def power_off(self) -> None:
         """Everything that dies with the power: timers, sockets, the radio's activity."""

@@ -11,9 +11,6 @@ from rich.console import Console
 from tools.things import declaration, listing
 from tools.things.model import ModelError, Service
 
-STANDARD = Path(__file__).with_name("water_meter.json")
-"""AEP's standard water meter (ctwing.md §2.6), as a list of the platform."""
-
 DECLARATION, LISTING = "declaration", "aep"
 Form = enum.Enum("Form", {name: name for name in (DECLARATION, LISTING)}, type=str)  # type: ignore[misc]
 
@@ -50,7 +47,7 @@ def services(
 def read(source: str) -> tuple[list[Service], list[str], str]:
     """(services, warnings, what they came as). Raises ModelError."""
     try:
-        text = (STANDARD if source == "standard" else Path(source)).read_text(encoding="utf-8")
+        text = (listing.STANDARD if source == "standard" else Path(source)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if text.lstrip()[:1] in ("{", "["):

@@ -8,6 +8,7 @@ from typing import Any
 
 from tools.things.model import (
     BOOL,
+    COMMAND,
     DOUBLE,
     ENUM,
     FLOAT,
@@ -32,10 +33,28 @@ def uplink(services: list[Service], payload: bytes, form: str, topic: str = "", 
     """What a message says: its fields with `serviceId`, and `taskId` where it answers a command. MQTT says the service
     by its `topic`, TCP by a `number` in its head. Raises ModelError where it is not as declared."""
     if topic:
-        return _published(services, payload, topic)
+        return published(services, payload, topic)
     if number:
-        return {"serviceId": number, **fields(_service(services, number), payload)}
+        return packed(services, payload, number)
     return _binary(services, payload) if form == BINARY else _json(services, payload)
+
+
+def packed(services: list[Service], payload: bytes, number: object) -> dict[str, Any]:
+    """A message of TCP, behind its head (ctwing.md §4.1). Raises ModelError."""
+    return {"serviceId": number, **fields(_service(services, number), payload)}
+
+
+def published(services: list[Service], payload: bytes, topic: object) -> dict[str, Any]:
+    """A message of MQTT (ctwing.md §3.3). Raises ModelError."""
+    service = next((one for one in _rising(services) if one.identifier == topic), None)
+    if service is None:
+        raise ModelError(f"no service {str(topic)[:80]} that comes up is declared")
+    body = _object(payload)
+    if service.kind == RESPONSE:
+        if set(body) != {"taskId", "resultPayload"} or not isinstance(body["resultPayload"], dict):
+            raise ModelError(f"{topic}: an answer is taskId and resultPayload")
+        body = {**body["resultPayload"], "taskId": body["taskId"]}
+    return _said(service, body)
 
 
 def fields(service: Service, body: bytes) -> dict[str, Any]:
@@ -88,46 +107,50 @@ def _take(service: Service, one: Field, body: bytes) -> tuple[Any, bytes]:
     return text.rstrip("\0") if one.size else text, rest
 
 
+def _rising(services: list[Service]) -> list[Service]:
+    """Commands only go down."""
+    return [one for one in services if one.kind != COMMAND]
+
+
 def _service(services: list[Service], number: object) -> Service:
-    found = next((one for one in services if one.id == number), None)
+    found = next((one for one in _rising(services) if one.id == number), None)
     if found is None:
-        raise ModelError(f"no service {number!r} is declared")
+        raise ModelError(f"no service {str(number)[:80]} that comes up is declared")
     return found
 
 
-def _object(payload: bytes) -> dict[str, Any]:
+def json_of(payload: bytes) -> Any:
+    """The value of JSON bytes; raises ModelError. Python reads NaN, JSON does not."""
     try:
-        body = json.loads(payload)
+        return json.loads(payload.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise ModelError(f"not JSON: {payload[:40]!r}") from None
+        raise ModelError("the payload is no JSON") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    body = json_of(payload)
     if not isinstance(body, dict):
         raise ModelError("not one JSON object")
     return body
 
 
-def _published(services: list[Service], payload: bytes, topic: str) -> dict[str, Any]:
-    """A message of MQTT (ctwing.md §3.3)."""
-    service = next((one for one in services if one.identifier == topic), None)
-    if service is None:
-        raise ModelError(f"no service {topic} is declared")
-    body = _object(payload)
-    if service.kind == RESPONSE:
-        if set(body) != {"taskId", "resultPayload"} or not isinstance(body["resultPayload"], dict):
-            raise ModelError(f"{topic}: an answer is taskId and resultPayload")
-        body = {"taskId": body["taskId"], **body["resultPayload"]}
-    return _json(services, json.dumps({**body, "serviceId": service.id}).encode())
-
-
 def _json(services: list[Service], payload: bytes) -> dict[str, Any]:
     body = _object(payload)
-    service = _service(services, body.get("serviceId"))
-    task = {name: body[name] for name in ("taskId",) if name in body}
-    if (service.kind == RESPONSE) != bool(task):
-        raise ModelError(f"{service.identifier}: an answer has a taskId, and nothing else has")
-    given = {name: value for name, value in body.items() if name not in ("serviceId", "taskId")}
-    if set(given) != {one.name for one in service.fields}:
-        raise ModelError(f"{service.identifier}: its fields are not {', '.join(sorted(given))}")
-    return {"serviceId": service.id, **task, **_held(service, given)}
+    return _said(_service(services, body.pop("serviceId", None)), body)
+
+
+def _said(service: Service, body: dict[str, Any]) -> dict[str, Any]:
+    """Fields, and the taskId of an answer, as one JSON object."""
+    task = {"taskId": body.pop("taskId")} if "taskId" in body else {}
+    if (service.kind == RESPONSE) != bool(task) or not isinstance(task.get("taskId", 0), int):
+        raise ModelError(f"{service.identifier}: an answer has a taskId, a number, and nothing else has")
+    if set(body) != {one.name for one in service.fields}:
+        raise ModelError(f"{service.identifier}: its fields are not {', '.join(sorted(body))}")
+    return {"serviceId": service.id, **task, **_held(service, body)}
 
 
 def _held(service: Service, found: dict[str, Any]) -> dict[str, Any]:

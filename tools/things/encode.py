@@ -30,5 +30,9 @@ def command(services: list[Service], number: int, task: int, values: dict[str, A
     service = next((one for one in services if one.id == number and one.kind == COMMAND), None)
     if service is None:
         raise ModelError(f"no command {number} is declared")
-    body = parameters(service, values)
+    return frame(number, task, parameters(service, values))
+
+
+def frame(number: int, task: int, body: bytes) -> bytes:
+    """The binary command with these parameters."""
     return struct.pack(">BHHH", FRAMES[COMMAND], number, task, len(body)) + body

@@ -12,6 +12,7 @@ A list alone, or {"services": [...]}, is read as well. Three keys are ours, and 
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tools.things.model import (
@@ -33,6 +34,9 @@ from tools.things.model import (
     Service,
     check,
 )
+
+STANDARD = Path(__file__).with_name("water_meter.json")
+"""AEP's standard water meter (ctwing.md §2.6), as a list of the platform."""
 
 KINDS = {1: REPORT, 2: EVENT, 6: COMMAND, 7: RESPONSE}
 OTHER_KINDS = {3: "数据获取", 4: "参数查询", 5: "参数配置"}

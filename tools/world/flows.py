@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tools.world.streams import MemoryTransport
-from tools.world.tcp import ACK, CLOSED, RESET, SYN, End, Listener, Segment, refusal
+from tools.world.tcp import ACK, CLOSED, RESET, SYN, TIME_WAIT, End, Listener, Segment, refusal
 
 if TYPE_CHECKING:
     from tools.world.network import Network
@@ -102,13 +102,15 @@ class Flows:
             network.carry(self._land, local, remote, refusal(segment))
 
     def _flow(self, local: Address, remote: Address, segment: Segment) -> Flow | None:
-        """The flow of a segment; a SYN makes one."""
+        """The flow of a segment; a SYN makes one, also where the platform's end has been through (RFC 9293 §3.10.7.4:
+        TIME-WAIT)."""
         flow = self._flows.get((local, remote))
         if flow is not None and self.network.loop.now_us - flow.used_us > self.nat_idle_s * 1e6:
             flow.drop()
         if flow is not None and not flow.forgotten:
             flow.used_us = self.network.loop.now_us
-            if not segment.flags & SYN or flow.end.state != CLOSED or not flow.end.expected:
+            over = flow.end.state == TIME_WAIT or flow.end.state == CLOSED and flow.end.expected
+            if not segment.flags & SYN or not over:
                 return flow
         if not segment.flags & SYN:
             return None

@@ -143,7 +143,7 @@ class End:
                 self._arrived(segment)
 
     def _reset(self, segment: Segment) -> None:
-        if self.state == CLOSED:
+        if self.state == CLOSED or self.state == SYN_SENT and segment.ack != self.next:
             return
         error = ECONNREFUSED if self.state == SYN_SENT else ECONNRESET
         over = self.state in (CLOSING, LAST_ACK, TIME_WAIT)  # both have said that they are done
@@ -152,7 +152,13 @@ class End:
             self.listener.closed(error)
 
     def _answered(self, segment: Segment) -> None:
-        if segment.flags & SYN and segment.flags & ACK and segment.ack == self.next:
+        """What says anything else than yes is of an older connection between the same two ports: RST ends that, and the
+        SYN that is sent again finds its place free (RFC 9293 §3.5.1)."""
+        if not segment.flags & ACK:
+            return
+        if segment.ack != self.next:
+            self.transmit(refusal(segment))
+        elif segment.flags & SYN:
             self.expected = _plus(segment.seq, 1)
             self.state = ESTABLISHED
             self._acknowledged(segment)
@@ -183,9 +189,9 @@ class End:
     def _arrived(self, segment: Segment) -> None:
         ahead = _minus(segment.seq, self.expected)
         if ahead != 0:
-            if ahead > 0:
+            if ahead > 0 and not segment.flags & SYN:
                 self._early[segment.seq] = segment
-            self._acknowledge()  # a repeated one: its acknowledgement was lost
+            self._acknowledge()  # a repeated one: its acknowledgement was lost; or the SYN of who has forgotten us
             return
         found: Segment | None = segment
         while found is not None:

@@ -16,14 +16,14 @@ class Stream:
 
     def __init__(self, board: Board, host: str, port: int, opened: Callable[[bool], None],
                  data: Callable[[bytes], None], ended: Callable[[], None]) -> None:
-        self.board, self._opened, self._ended = board, opened, ended
+        self.board, self._opened, self._data, self._ended = board, opened, data, ended
         self._host, self._remote_port = host, port
         self._stands = False
         self._next_us = 0
         self._ip = ""
         self._port = free_port(board)
         ports_of(board).add(self._port)
-        listener = Listener(data, lambda error: self._gone(), opened=self._open)
+        listener = Listener(lambda data: self._data(data), lambda error: self._gone(), opened=self._open)
         self._end = End(self._transmit, board.later, listener, board.rng.getrandbits(32), DELAY_S)
         literal = is_ipv4(host) or ":" in host
         wait = 0.0 if literal else (board.radio.traffic("up") or 0.0) + board.rng.randint(*DNS_MS) / 1000
@@ -40,9 +40,10 @@ class Stream:
 
     def close(self) -> None:
         """FIN behind what was sent; nothing more is told."""
-        self._opened, self._ended = lambda good: None, lambda: None
+        self._opened, self._data, self._ended = lambda good: None, lambda data: None, lambda: None
         self._stands = False
         self._end.close()
+        self._left()
 
     def _resolved(self) -> None:
         radio = self.board.radio
@@ -50,11 +51,11 @@ class Stream:
         try:
             remote = self.board.network.resolve(self._host, family)[0]
         except OSError:
-            self._opened(False)
+            self._gone()
             return
         own = radio.ip6 if ":" in remote else radio.ip
         if own is None:
-            self._opened(False)
+            self._gone()
             return
         self._ip, self._peer = own, (remote, self._remote_port)
         self.board.network.flows.legs[own, self._port] = self._arrives
@@ -67,6 +68,7 @@ class Stream:
     def _gone(self) -> None:
         stood, self._stands = self._stands, False
         self._end.close()
+        self._left()
         if stood:
             self._ended()
         else:
@@ -95,4 +97,5 @@ class Stream:
         """The port is free once nobody needs it."""
         if self._end.state in (CLOSED, TIME_WAIT) and not self._stands:
             ports_of(self.board).discard(self._port)
-            self.board.network.flows.legs.pop((self._ip, self._port), None)
+            if self.board.network.flows.legs.get((self._ip, self._port)) == self._arrives:
+                del self.board.network.flows.legs[self._ip, self._port]

@@ -17,11 +17,11 @@ from aiocoap import ACK, CON, NON, RST, Message
 from aiocoap.numbers.codes import Code
 from aiocoap.numbers.contentformat import ContentFormat
 
-from tools.ctwing.exchange import EXCHANGE_LIFETIME, Malformed, decode
 from tools.module.board import Board
 from tools.module.modem import qlw_objects
 from tools.module.modem.qlw_path import Plain
 from tools.module.modem.usocket import DNS_MS
+from tools.world.coap import EXCHANGE_LIFETIME, Malformed, decode
 
 NONE, DNS_QUERY, HANDSHAKE, REGISTERING, READY, FAILED, DEREGISTERING, DEREGISTERED, REJECTED = (
     0, 5, 7, 11, 12, 13, 15, 16, 17)

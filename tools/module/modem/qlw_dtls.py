@@ -10,9 +10,9 @@ from typing import Any
 
 from mbedtls import exceptions, tls
 
-from tools.ctwing.dtls_mbedtls import DATAGRAM_LIMIT, NEVER_S, OVER, PLAINTEXT_LIMIT, SUITES
 from tools.module.board import Board
 from tools.module.modem.qlw_path import Address, Plain
+from tools.world.mbedtls import DATAGRAM_LIMIT, NEVER_S, OVER, PLAINTEXT_LIMIT, SUITES
 
 TRIES, FIRST_WAIT_S = 3, 4.0
 """Handshakes, and the wait for the first: doubled each time (ctwing.md §2.7: 3 tries, 4-32 s)."""

@@ -249,6 +249,7 @@ class StreamSocket(Readable, Socket):
         else:
             self._finished = True
         self.board.changed.set()
+        self._left()
 
     def _left(self) -> None:
         """The port is free once nobody needs it."""

