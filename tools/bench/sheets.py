@@ -204,7 +204,7 @@ def ways(figures: dict[str, Any]) -> Sheet:
                      code, str(found["flash_blocks"])))
     text = (f"A {figures['payload_bytes']}-byte report from power-on and at the next wake from PSM, everything that "
             "goes over the wire until the module sleeps: bytes up + down in packets, headers included, "
-            "the platform's further requests as well. Radio time and charge of the second wake by the radio model; "
+            "the platform's further requests as well. Radio time and charge of the latter by the radio model; "
             "heap at the peak of the main job; size and flash of a tree that carries this protocol alone.")
     return Sheet("Protocols", text, ("protocol", "cold", "from PSM", "connected ms", "mC", "heap", ".mpy v5", "blocks"),
                  tuple(rows))
