@@ -45,7 +45,7 @@ async def test_a_report_of_qos_2_is_stored_once_however_often_it_comes(here):
     assert len(here.aep.uplinks(device)) == 2
 
 
-@pytest.mark.parametrize("payload", [b"hello", b"", b'{"a":NaN}', b"\xff\xfe", b"[" * 3000, '{"a":1}'.encode("utf-16")])
+@pytest.mark.parametrize("payload", [b"hello", b"", b'{"a":NaN}', b"\xff\xfe", b"[" * 1020, '{"a":1}'.encode("utf-16")])
 @real()
 async def test_what_is_no_json_is_acknowledged_and_dropped_and_the_trace_says_so(here, payload):
     device, stream = await connected(here)
@@ -53,6 +53,19 @@ async def test_what_is_no_json_is_acknowledged_and_dropped_and_the_trace_says_so
     assert here.aep.uplinks(device) == []
     assert "no JSON" in here.reasons("discarded")[0]
     assert [row.note for row in here.aep.trace(device) if row.note] == ["dropped: t: the payload is no JSON"]
+
+
+@pytest.mark.parametrize(("topic", "payload", "why"), [
+    ("t" * 256, JSON, "a topic of 256 bytes, 255 at most"), ("阀" * 86, JSON, "a topic of 258 bytes, 255 at most"),
+    ("t", b'{"a":"' + b"x" * 1017 + b'"}', "a payload of 1025 bytes, 1024 at most"),
+])
+@real()
+async def test_what_is_longer_than_the_sdk_sends_is_dropped_and_the_connection_goes_on(here, topic, payload, why):
+    device, stream = await connected(here)
+    assert await stream.ask(publish(topic, payload, 1), 4) == "40020001"
+    assert here.aep.uplinks(device) == [] and here.reasons("discarded")[0].endswith(why)
+    assert await stream.ask(publish("t" * 255, b'{"a":"' + b"x" * 1016 + b'"}', 1, 2), 4) == "40020002"
+    assert len(here.aep.uplinks(device)) == 1
 
 
 @pytest.mark.parametrize(("settings", "code"), [

@@ -21,6 +21,7 @@ from tools.things.model import ModelError
 from tools.world.events import Events
 
 CONTROL_TOPIC = "device_control"  # ctwing.md §3.2; a DTU subscribes to a longer one that ends so
+TOPIC, PAYLOAD = 255, 1024  # bytes at most, as AEP's own SDK has it (ctwing.md §3.1); the platform's are unknown
 LOGIN_TIME = 30.0  # seconds for a CONNECT; an estimate
 TAKEN_OVER = "another connection of the device took over"
 ACCEPTED, BAD_PROTOCOL, BAD_IDENTIFIER, UNAVAILABLE, BAD_PASSWORD, NOT_AUTHORISED = range(6)  # MQTT 3.1.1 §3.2.2.3
@@ -141,6 +142,10 @@ class MqttFront(StreamFront):
     def _report(self, link: Link, packet: Any, row: int) -> int | None:
         """Stores a report, or drops it as the platform does: without a word to the device."""
         topic = packet.topic_name
+        for what, size, most in (("topic", len(topic.encode()), TOPIC), ("payload", len(packet.data), PAYLOAD)):
+            if size > most:
+                self.dropped(link, row, packet.data, f"{topic[:40]}: a {what} of {size} bytes, {most} at most")
+                return None
         try:
             decode.json_of(packet.data)
             found = things.read(link.product, topic, packet.data)
