@@ -170,11 +170,14 @@ class Cycle(start.Wake):
             self.readings.settle(now)
         self._take_readings()  # what has no value before the network is there: signal, cell
         self._talk = self.clock.now() + _TALK_LIMIT
+        self.choose_sleep()
         if self.psm:
             left = found["report.interval"] - (self.clock.now() - self.sampled) // 1000
             # A new request is a new negotiation: one that differs by what this wake has taken so far is none.
             on_time = left > found["report.interval"] * 9 // 10
             self.asked = self.power.ask(found["report.interval"] if on_time else max(60, left), found["power.active"])
+        else:
+            self.power.decline()
         if self.session is not None and self._opened_with is found and address == self.device.address:
             return "attached"
         self.remember()
@@ -262,7 +265,7 @@ class Cycle(start.Wake):
             self.power.hold()
             return "commands" if self.commands.waiting() else "more"
         self.save_session()  # what was asked meanwhile
-        if not self.routine:
+        if not self.routine and not self.power.awake:
             self.health.note(events.RELEASED if tries else events.UNRELEASED, tries)
         if self.psm:
             self.close()

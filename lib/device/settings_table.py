@@ -45,7 +45,7 @@ TABLE = [
     ["downlink.mode", "choice", "", ("push", "buffer"), None, "push", "buffer: kept until app.py asks"],
     ["link.dns", "addresses", "", 0, 2, "", "name servers where the network gives none"],
     ["link.attach_timeout", "int", "s", 30, 240, 120, "longest wait for SIM, registration and data call"],
-    ["power.mode", "choice", "", ("psm", "sleep"), None, "psm", "psm: power down between wakes; sleep: light sleep"],
+    ["power.mode", "choice", "", ("psm", "sleep", "awake"), None, "psm", "between wakes: power off, light sleep, none"],
     ["power.active", "int", "s", 2, 11160, 2, "T3324: how long the network may still reach us before PSM"],
 ]  # type: list  # fmt: skip
 

@@ -59,7 +59,7 @@ class Wake:
             self.kept["boot"] = self.boots - 1
         self.gap = self.kept["gap"]
         self.device = values.Device(self.settings, self.health, self.clock, self.kept["server"])
-        self.psm = found["power.mode"] == "psm" and self.power.has_psm()
+        self.choose_sleep()
         self.health.note(events.BOOT, self.health.reason)
         _log.info("boot %d: %s", self.boots, self.health.reason_text())
         unfinished = self.boots - 1 - max(self.health.boot, self.kept["boot"])
@@ -76,6 +76,12 @@ class Wake:
         except Fault:  # ATTACH says it: till then readings are taken, and what is on trial has its wakes
             self.way = None
         return "ready"
+
+    def choose_sleep(self) -> None:
+        """How this module sleeps: by setting, and as far as it can."""
+        mode = self.settings.values["power.mode"]
+        self.psm = mode == "psm" and self.power.has_psm()
+        self.power.awake = mode == "awake"
 
     def introduce(self, address: str) -> None:
         """Who and where we are, before a session is made. Raises NoModem."""

@@ -14,13 +14,15 @@ _RELEASE_POLL = const(250)  # ms between looks; there is no URC to wait for (que
 
 class Power:
     """One module's power. `clock` is link.clock.Clock. `granted` is (T3412 s, T3324 s) as the network gave them, None
-    while unknown; `released` tells whether the radio connection was seen to end, None where the module cannot say."""
+    while unknown; `released` tells whether the radio connection was seen to end, None where the module cannot say;
+    `awake`: no sleep at all, by setting, as where there are mains."""
 
     def __init__(self, clock) -> None:
         self._clock = clock
         self._lock = -1
         self.granted = None  # type: tuple | None
         self.released = None
+        self.awake = False
 
     def has_psm(self) -> bool:
         """Whether this module can power down in PSM at all: some families cannot (quecpython.md §0)."""
@@ -38,6 +40,12 @@ class Power:
         if pm.get_psm_time() != wanted and not pm.set_psm_time(*wanted[1:]):
             return None
         return tau[2], act[2]
+
+    def decline(self) -> None:
+        """No PSM. What was asked for before is in the modem's NV memory and would take the power in light sleep."""
+        asked = pm.get_psm_time() if self.has_psm() else None
+        if asked and asked[0]:
+            pm.set_psm_time(0)
 
     def read_grant(self):
         """The timers the network granted, (T3412 s, T3324 s), or None: not granted, or the module cannot tell."""
@@ -63,6 +71,8 @@ class Power:
         """Arms enhanced sleep before the last datagram: 1 s after the last traffic the module asks the network to
         release the connection (`AT+QSCLKEX=1,1,30`, guide §6.1). It needs autosleep. False where the module has no such
         command. Where there is a call for it, that is taken (quecpython.md §4.3)."""
+        if self.awake:
+            return False
         pm.autosleep(1)
         if hasattr(pm, "sclkEx_set"):
             return pm.sclkEx_set(1, 1, 30) == 0
@@ -83,15 +93,17 @@ class Power:
     def doze(self) -> None:
         """The module may sleep whenever the application waits; without it there is no PSM either (quecpython.md §4.2).
         Not kept over power-off."""
-        pm.autosleep(1)
+        pm.autosleep(0 if self.awake else 1)
         if self._lock >= 0:
             pm.wakelock_unlock(self._lock)
 
     def release(self, pause) -> int:
         """Looks for the end of the connection and asks again if it does not come, three times with `arm`'s. Between two
         looks `pause(ms)` waits, or returns True: something is to be done first. Returns the number of tries that were
-        needed; 0 where it never came or the module cannot say (the network will end it by itself, 10-20 s); -1 where
-        `pause` broke it off."""
+        needed; 0 where it never came or the module cannot say (the network will end it by itself, 10-20 s) or stays
+        awake; -1 where `pause` broke it off."""
+        if self.awake:
+            return 0
         for attempt in range(1, _RELEASE_TRIES + 1):
             until = self._clock.now() + _RELEASE_WAIT
             while self._clock.now() < until:

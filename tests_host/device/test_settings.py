@@ -187,7 +187,7 @@ def test_range_is_allowed_to_its_ends_and_refused_beyond_with_a_message_naming_k
         ({}, "server.host: missing; address or name of the platform's service, e.g. lwm2m.ctwing.cn"),
         ({**GOOD, "server.prot": 5683}, "server.prot: there is no such setting"),
         ({**GOOD, "server.port": 0}, "server.port: 0 is not allowed; give a whole number 1-65535"),
-        ({**GOOD, "power.mode": "off"}, 'power.mode: "off" is not allowed; give one of psm, sleep'),
+        ({**GOOD, "power.mode": "off"}, 'power.mode: "off" is not allowed; give one of psm, sleep, awake'),
         ({"server.host": "x" * 300},
          'server.host: "' + "x" * 36 + "... is not allowed; give text of 1-253 bytes"),
     ],
