@@ -96,6 +96,17 @@ class Session(Connected):
             lambda: event in self._events and (number is None or self._events[event][0] == number), until
         )
 
+    def _wait(self, until: int) -> bool:
+        """As Connected's; a wait longer than the keep-alive has signs of life in it [MQTT-3.1.2-23]. That they are
+        answered `_sign` alone looks at."""
+        due = self.renewal(0, self._settings)
+        if due is None or due >= until:
+            return Connected._wait(self, until)
+        if not Connected._wait(self, due):
+            self._client.ping()
+            self._flush()
+        return True
+
     def _flush(self) -> None:
         data = self._client.take()
         if data:

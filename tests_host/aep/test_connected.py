@@ -1,5 +1,7 @@
 """Sessions over a connection that is kept: what counts as a sign of life, and what waits without harm."""
 
+from itertools import pairwise
+
 import pytest
 
 from aep import session as s
@@ -62,6 +64,27 @@ def test_whatever_is_sent_counts_as_a_sign_of_life_of_mqtt(monkeypatch):
     platform.sleep(100_000)
     session.send(b"{}", platform.now() + 60_000)
     assert session.renewal(0, session._settings) >= before + 100_000
+
+
+def test_a_long_wait_over_mqtt_has_signs_of_life_in_it(monkeypatch):
+    """No two packets are further apart than the keep-alive [MQTT-3.1.2-23], whatever is waited for."""
+    platform = CalmMqtt(1)
+    session = opened("mqtt", platform, monkeypatch)
+    session._settings["mqtt.keepalive"] = 5
+    sent, answer = [], platform.answer
+
+    def heard(data):
+        sent.append((platform.now(), data))
+        return [] if data[0] >> 4 == 3 else answer(data)
+
+    platform.answer = heard
+    assert session.receive(platform.now() + 12_000) is None
+    assert [data for _, data in sent] == 2 * [b"\xc0\x00"]
+    with pytest.raises(NotConfirmed):
+        session.send(b"{}", platform.now() + 60_000)
+    times = [when for when, _ in sent]
+    assert max(later - earlier for earlier, later in pairwise(times)) <= 5000
+    assert platform.now() - times[-1] <= 5000
 
 
 @pytest.mark.parametrize("way", ["tcp 1.1", "mqtt"])
