@@ -134,7 +134,7 @@ class Native:
         try:
             import umqtt
         except ImportError:
-            raise NoConnection("this image has no umqtt")
+            raise NoConnection("this image has no umqtt: set mqtt.engine to python")
         found = self._settings
         identity, tls = found["device.id"], self._ca is not None
         client = umqtt.MQTTClient(
