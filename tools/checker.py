@@ -147,7 +147,7 @@ def _number(run: Run, found: list[Entry]) -> None:
             before = last.get(key)
             assert truth is not None
             again = before is not None and not _acknowledgement_arrived(run, truth, before["uplink"])
-            if run.plan.protocol == "mqtts":  # whose acknowledgements cannot be seen; a repeat goes before anything else
+            if run.plan.protocol == "mqtts":  # its acknowledgements cannot be seen; a repeat goes before anything else
                 again = again and before is latest
             entry["id"] = before["id"] if before is not None and again else -number
             last[key] = entry
