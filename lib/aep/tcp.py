@@ -43,7 +43,10 @@ class Session(Connected):
             number = self.numbers.next("mid") & 0xFFFF
             self._ended(lambda until: self._report(number, service, payload, until), until)
             return s.ACKNOWLEDGED
-        frame = f.answer(task & _TASKS, 1, service, payload) if service and task is not None else f.uplink(payload)
+        if service and task is not None:  # an answer without a payload: that it failed
+            frame = f.answer(task & _TASKS, 1, service, payload) if payload else f.answer(task & _TASKS, 2)
+        else:
+            frame = f.uplink(payload)
         if sure or self._settings["report.type"] == "con":
             self._ended(lambda until: self._beat(until, frame), until)
         else:

@@ -194,6 +194,18 @@ def test_a_report_is_a_repeat_only_where_the_platforms_session_outlived_the_conn
     assert (first[14:16] == second[14:16]) == (flags == 0x3A)  # the packet id, behind "topic/data"
 
 
+@pytest.mark.parametrize(("payload", "frame"), [
+    (b"\1\0", b"\x83\0\x08\0\x09\0\1\x23\x29\1\0"), (b"", b"\x83\0\4\0\x09\0\2"),
+])
+def test_an_answer_that_has_no_payload_says_that_the_command_failed(payload, frame, monkeypatch):
+    platform = CalmTcp(1, "1.1")
+    session = opened("tcp 1.1", platform, monkeypatch)
+    sent, answer = [], platform.answer
+    platform.answer = lambda data: sent.append(data) or answer(data)
+    assert session.send(payload, platform.now() + 60_000, sure=True, service=9001, task=9) == s.HANDED_OVER
+    assert sent == [frame + b"\4"]
+
+
 def test_a_frame_of_no_service_is_no_command(monkeypatch):
     """What is answered by its service's response would never be."""
     platform = CalmTcp(1, "1.1")
