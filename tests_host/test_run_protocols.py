@@ -94,6 +94,24 @@ def test_commands_are_taken_with_their_task_around_them_as_well(engine):
     assert len(sent) == 2 and all(b'"payload":' in raw for raw in sent)
 
 
+@pytest.mark.parametrize(("way", "command", "answer"), [
+    ("mqtt, thing model", b'\0\x0fvalve_onoff_cmd\0\1{"taskId":1,"payload":{"valve_onoff":0}}',
+     b'{"taskId":1,"resultPayload":{"valve_onoff":0,"act_result":0}}'),
+    ("tcp 1.1", b"\x03\0\5\0\1\x1f\x41\0", b"\x83\0\x08\0\1\0\1\x23\x29\0\0"),
+])
+def test_a_thing_models_command_comes_as_the_platform_says_it(way, command, answer):
+    """ctwing.md §3.3: topic, task and parameters; §4.1: task, service, parameters."""
+    protocol, config = WAYS[way]
+    run, _ = passed(quicker(Plan(protocol=protocol, config=config)))
+    assert [row.raw for row in run.aep.trace() if row.direction == "down" and row.raw.endswith(command)]
+    assert [row.raw for row in run.aep.trace() if row.direction == "up" and row.raw.endswith(answer)]
+
+
+def test_two_equal_reports_without_an_id_are_two_where_nobody_can_see_what_was_acknowledged():
+    """TLS hides it; a repeat would have gone before anything else."""
+    passed(quicker(Plan(protocol="mqtts", config={"payload": "thing-json"}, wakes=9, seed=2)))
+
+
 def test_the_firmwares_client_acknowledges_only_where_a_probe_has_shown_that_it_tells_the_truth():
     for tells in (False, True):
         plan = quicker(Plan(protocol="mqtt", umqtt_tells=tells, config={"mqtt.engine": "native"}))

@@ -139,13 +139,19 @@ def _number(run: Run, found: list[Entry]) -> None:
     nameless = [entry for entry in found if "id" not in entry]
     truth = Truth(run) if nameless else None
     last: dict[Any, Entry] = {}
-    for number, entry in enumerate(nameless, 1):
-        key = entry["uplink"].payload, entry.get("taskId")
-        before = last.get(key)
-        assert truth is not None
-        again = before is not None and not _acknowledgement_arrived(run, truth, before["uplink"])
-        entry["id"] = before["id"] if before is not None and again else -number
-        last[key] = entry
+    number, latest = 0, None
+    for entry in found:
+        if "id" not in entry:
+            number += 1
+            key = entry["uplink"].payload, entry.get("taskId")
+            before = last.get(key)
+            assert truth is not None
+            again = before is not None and not _acknowledgement_arrived(run, truth, before["uplink"])
+            if run.plan.protocol == "mqtts":  # its acknowledgements cannot be seen; a repeat goes before anything else
+                again = again and before is latest
+            entry["id"] = before["id"] if before is not None and again else -number
+            last[key] = entry
+        latest = entry
 
 
 def waiting(flash: Flash) -> list[Entry]:

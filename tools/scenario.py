@@ -20,7 +20,7 @@ from tools.module.modem.misc import NEXT_REASON
 from tools.module.module import Module
 from tools.module.profiles import FAMILIES, Profile
 from tools.module.tree import CompileError, boot_record, build, spared, surplus
-from tools.plan import BINARY, Plan
+from tools.plan import BINARY, TRANSPARENT, Plan
 from tools.tables import ROOT, setting
 from tools.things import declaration, encode
 from tools.world.clock import WorldLoop
@@ -335,9 +335,13 @@ def _command(run: Run, service: int, fields: dict) -> None:
 
 
 def give(run: Run, service: int, fields: dict, ttl: int) -> int:
-    """Gives a command in the product's format; returns its task."""
+    """Gives a command in the product's format; returns its task. Over a connection the platform itself says the service
+    and the task of a thing model's (ctwing.md §3.3, §4.1)."""
     task = len(run.given) + 1
-    if run.plan.payload == BINARY:
+    if run.plan.streams and run.plan.payload != TRANSPARENT:
+        number = run.aep.command(run.device, {"serviceId": service, "params": fields}, ttl=ttl)
+        task = next(one.task for one in run.aep.commands(run.device) if one.id == number)
+    elif run.plan.payload == BINARY:
         body = encode.command(declaration.read_file(), service, task, fields, BINARY)
         number = run.aep.command(run.device, body.hex(), data_type="hex", ttl=ttl)
     else:

@@ -16,6 +16,7 @@ from store.shape import shaped
 _APART = const(10000)  # ms between two connects: 30 a minute are a ban of two hours (ctwing.md §4.2)
 _FLOOD = const(256)  # messages between two of our openings; estimate
 _QUEUE = const(8)  # downlinks that wait to be received; more of them say nothing more
+_HELD = const(16)  # and that there was no room for: AEP's own SDK queues 5 to 20 (ctwing.md §2.5); estimate
 SAVED = {"server": "", "addr": "", "honest": 0}  # type: dict
 
 _last = [-_APART]  # when the last connect was tried, clock milliseconds
@@ -32,7 +33,7 @@ def ends(saved: dict):
 
 class Connected:
     """See aep/session.py; it is made as lwm2m.Session is. A protocol gives `_greet(until)`, which makes the connection
-    ours, `_sign(until)`, a sign of life, and `_take(data)`, which looks at what has come."""
+    ours, `_sign(until)`, a sign of life, `_take(data)`, which looks at what has come, and `_stored(row)`."""
 
     closes = True  # before the radio connection is released
     resumed = False
@@ -53,6 +54,8 @@ class Connected:
         self._honest = saved["honest"]
         self._stream = None
         self._downlinks = []
+        # Downlinks as they came, that there was no room for yet: [what it is acknowledged by, ...], 0 where by nothing
+        self._held = []
         self._count = 0
         self._heard = 0  # when the platform was last heard, clock milliseconds
         self._signed = 0  # when what it takes for a sign of life was last sent
@@ -79,6 +82,7 @@ class Connected:
 
     def receive(self, until: int, asleep: bool = False):
         """The next downlink's payload, or None at `until`. Raises ConnectionLost, BadFrame or Flooded."""
+        self._store()  # others have run meanwhile
         while not self._downlinks:
             if not self._wait(until):
                 return None
@@ -119,6 +123,7 @@ class Connected:
         if stream is not None:
             self._part(stream)
             stream.close()
+        self._forget()
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -149,12 +154,11 @@ class Connected:
             return False
         return True
 
-    def _ended(self, step, until: int):
-        """What `step(until)` gives; a connection on which it fails is closed, so that the next opening makes another.
-        """
+    def _ended(self, step, what):
+        """What `step(what)` gives; a connection on which it fails is closed, so that the next opening makes another."""
         good = False
         try:
-            out = step(until)
+            out = step(what)
             good = True
         finally:
             if not good:
@@ -172,9 +176,14 @@ class Connected:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was to be acknowledged comes again with another connection, and could not be on that one."""
+        self._held = [row for row in self._held if not row[0]]
 
     def _send(self, data: bytes) -> None:
-        self._there().send(data)
+        self._ended(self._there().send, data)
 
     def _wait(self, until: int) -> bool:
         """Receives once and looks at it; False at `until`."""
@@ -204,6 +213,13 @@ class Connected:
             self._downlinks.append(payload)
         return kept
 
+    def _store(self) -> None:
+        """Keeps what is held, in the order in which it came. The platform says nothing again on a connection that
+        stands [MQTT-4.4.0-1], so what there is no room for waits here until others have run."""
+        while self._held and self._stored(self._held[0]):
+            self._held.pop(0)
+        del self._held[_HELD:]
+
     def _until(self, done, until: int) -> bool:
         """Waits until `done()`; False at `until`."""
         while not done():
@@ -220,6 +236,10 @@ class Connected:
         raise NotImplementedError
 
     def _take(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _stored(self, row: tuple) -> bool:
+        """Keeps a downlink of `_held` and acknowledges it; False where there is no room for it now."""
         raise NotImplementedError
 
     def _silence(self, settings: dict) -> int:

@@ -37,12 +37,16 @@ _door = _thread.allocate_lock()  # held while code outside of this file runs, or
 _door.acquire()
 
 
+class _NoRoom(Exception):
+    """Goes through the firmware's client, so that it does not acknowledge a message."""
+
+
 class Native:
     """One connection. `server` is a name or an address, `ca` the CA's certificate where it is MQTTS. `honest`: this
     image's publish was seen to tell the truth (`probe`). `arrived(topic, payload)` is called with each message before
-    the platform is told that it came, never while anything else of ours runs; where it gives False, the connection ends
-    unanswered and the message comes again with the next. An image that swallows what a callback raises answers anyway.
-    """
+    the platform is told that it came, never while anything else of ours runs; where it gives False, the message stays
+    unanswered, comes again with the next connection, and `untaken` says so; what it raises ends the connection. An
+    image that swallows what a callback raises answers anyway."""
 
     def __init__(self, settings: dict, server: str, clock, honest: bool, ca=None, arrived=None) -> None:
         self._settings = settings
@@ -60,6 +64,7 @@ class Native:
         self._pongs = 0
         self._empty = 0
         self._messages = []
+        self.untaken = False
         self._came = 0  # messages so far
         self._heard = 0
 
@@ -134,7 +139,7 @@ class Native:
         try:
             import umqtt
         except ImportError:
-            raise NoConnection("this image has no umqtt")
+            raise NoConnection("this image has no umqtt: set mqtt.engine to python")
         found = self._settings
         identity, tls = found["device.id"], self._ca is not None
         client = umqtt.MQTTClient(
@@ -296,7 +301,10 @@ class Native:
             self._up = True
             while not (self._closing or self._reading):
                 if self._topic:
-                    client.subscribe(self._topic, 1)
+                    try:
+                        client.subscribe(self._topic, 1)
+                    except _NoRoom:  # its answer is read later, and tells nothing
+                        pass
                     self._topic = ""
                 utime.sleep_ms(_POLL)
             while not self._closing:
@@ -316,6 +324,8 @@ class Native:
             if error.args[0] not in _TIMED_OUT:
                 raise
             return
+        except _NoRoom:  # the packet was read to its end
+            answer = None
         if answer == _PONG:
             self._pongs += 1
         elif answer is None and self._came == before:
@@ -334,7 +344,8 @@ class Native:
             if self._closing or full and self._arrived is None:
                 raise BadFrame("too many messages")
             if self._arrived is not None and not self._arrived(topic, payload):
-                raise BadFrame("not taken")
+                self.untaken = True
+                raise _NoRoom
             if not full:  # else it was taken, and what waits says well enough that something came
                 self._messages.append((topic, payload))
 

@@ -34,7 +34,8 @@ class Session(Connected):
             self._client.publish(topic, payload, 0, 0)
             self._flush()
             return s.HANDED_OVER
-        again = self._under_way[1:] == (topic, payload)
+        # A clean session ended with its connection: what was under way in it is not repeated [MQTT-3.1.2-6]
+        again = self._under_way[1:] == (topic, payload) and not self._settings["mqtt.clean"]
         number = self._under_way[0] if again else self._packet_id()
         self._under_way = (number, topic, payload)
         self._client.publish(topic, payload, 1, number, again)
@@ -95,6 +96,17 @@ class Session(Connected):
             lambda: event in self._events and (number is None or self._events[event][0] == number), until
         )
 
+    def _wait(self, until: int) -> bool:
+        """As Connected's; a wait longer than the keep-alive has signs of life in it [MQTT-3.1.2-23]. That they are
+        answered `_sign` alone looks at."""
+        due = self.renewal(0, self._settings)
+        if due is None or due >= until:
+            return Connected._wait(self, until)
+        if not Connected._wait(self, due):
+            self._client.ping()
+            self._flush()
+        return True
+
     def _flush(self) -> None:
         data = self._client.take()
         if data:
@@ -114,19 +126,27 @@ class Session(Connected):
             if event[0] == p.REFUSED:
                 raise topics.refused(event[1])
             if event[0] == p.MESSAGE:
-                self._message(event)
+                self._counted()
+                self._held.append((event[4], event[1], event[2]))
             else:
                 self._events[event[0]] = event[1:]
+        self._store()
         if not good:
             raise BadFrame("no packet of MQTT's")
+
+    def _store(self) -> None:
+        Connected._store(self)
         self._flush()
 
-    def _message(self, event: tuple) -> None:
-        """A downlink. What is malformed is acknowledged as well, or it would come with every connection."""
-        topic, payload, qos, number = event[1:5]
-        self._counted()
-        if self._down(*topics.downlink(self._settings, topic, payload)) != s.BUSY and qos:
+    def _stored(self, row: tuple) -> bool:
+        """What is malformed is acknowledged as well, or it would come with every connection; in the order in which all
+        came [MQTT-4.6.0-2]."""
+        number, topic, payload = row
+        if self._down(*topics.downlink(self._settings, topic, payload)) == s.BUSY:
+            return False
+        if number:
             self._client.acknowledge(number)
+        return True
 
     def _packet_id(self) -> int:
         """1-65535, never one of before."""

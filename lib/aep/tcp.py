@@ -18,7 +18,6 @@ _ANSWER = const(10000)  # ms for the answer to a login, report or heartbeat; est
 _RESULTS = {1: refusals.Refused, 2: refusals.NotProvisioned, 3: refusals.NotProvisioned, 4: LoggedIn}
 _WORDS = {1: "unknown error", 2: "device not registered", 3: "wrong token", 4: "already logged in"}
 _TASKS = const(0xFFFF)
-_HELD = const(16)  # commands of version 1.0 that wait in memory; estimate
 
 
 def session(settings: dict, saved: dict):
@@ -36,7 +35,6 @@ class Session(Connected):
         self._login = -1  # its result
         self._beats = 0  # heartbeats that were not answered
         self._answers = {}  # message id: result
-        self._held = []  # commands that there was no room for
 
     def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
         """One report or answer; ACKNOWLEDGED by version 1.1, else HANDED_OVER once the platform has been seen to read
@@ -45,16 +43,15 @@ class Session(Connected):
             number = self.numbers.next("mid") & 0xFFFF
             self._ended(lambda until: self._report(number, service, payload, until), until)
             return s.ACKNOWLEDGED
-        frame = f.answer(task & _TASKS, 1, service, payload) if service and task is not None else f.uplink(payload)
+        if service and task is not None:  # an answer without a payload: that it failed
+            frame = f.answer(task & _TASKS, 1, service, payload) if payload else f.answer(task & _TASKS, 2)
+        else:
+            frame = f.uplink(payload)
         if sure or self._settings["report.type"] == "con":
             self._ended(lambda until: self._beat(until, frame), until)
         else:
             self._send(frame)
         return s.HANDED_OVER
-
-    def receive(self, until: int, asleep: bool = False):
-        self._store()
-        return Connected.receive(self, until, asleep)
 
     def _report(self, number: int, service: int, payload: bytes, until: int) -> None:
         self._answers = {}  # those of before were repeats
@@ -107,23 +104,17 @@ class Session(Connected):
                     raise BadFrame("acknowledgements of reports that were never sent")
             else:
                 self._counted()
-                self._command(body)
+                self._held.append((f.numbers(body) if self._version == "1.1" else 0, body))
         self._store()
 
-    def _command(self, body: bytes) -> None:
-        """A downlink. In version 1.1 its answer acknowledges it (ctwing.md §4.1); what none is to come for is done with
-        here, and what there is no room for may come again."""
-        if self._version != "1.1":
-            self._held.append(body)
-            return
-        task, service = f.numbers(body)
-        kept = self._down(body[4:], service, task)
+    def _stored(self, row: tuple) -> bool:
+        """In version 1.1 a command's answer acknowledges it (ctwing.md §4.1); what none is to come for is done with
+        here. Version 1.0 has no word for it."""
+        numbers, body = row
+        if not numbers:
+            return self._down(body) != s.BUSY
+        task, service = numbers
+        kept = self._down(body[4:], service, task) if service else s.MALFORMED
         if kept in (s.DONE, s.MALFORMED):
             self._send(f.answer(task, 0 if kept == s.DONE else 2))
-
-    def _store(self) -> None:
-        """Version 1.0 has no word for "no room": the platform does not send again what it has sent, so that waits here
-        until others have run."""
-        while self._held and self._down(self._held[0]) != s.BUSY:
-            self._held.pop(0)
-        del self._held[_HELD:]
+        return kept != s.BUSY

@@ -75,8 +75,8 @@ def service(number: int, identifier: str, kind: int, *fields) -> None:
     why = ""
     if not _whole(number) or not 0 < number <= 0xFFFF:
         why = "the id is not 1-65535"
-    elif not isinstance(identifier, str) or not identifier:
-        why = "the identifier is a text"
+    elif not isinstance(identifier, str) or _length(identifier) < 1 or [c for c in "+#\0" if c in identifier]:
+        why = "the identifier is a text without + and #"  # it is MQTT's topic
     elif kind not in _KINDS:
         why = "the kind is none of REPORT, EVENT, WIRELESS, COMMAND, RESPONSE"
     elif number in declared or number_of(identifier):

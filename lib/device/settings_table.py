@@ -194,11 +194,23 @@ def _unfit(values: dict) -> str:
         if payload == "thing-binary":
             return "payload: MQTT has thing-json"
         topic = values.get("mqtt.topic", "")
-        return "mqtt.topic: + and # are for subscriptions" if "+" in topic or "#" in topic else ""
+        return "mqtt.topic: + and # are for subscriptions" if "+" in topic or "#" in topic else _unsaid(values)
     if payload == "thing-json":
         return "payload: TCP has thing-binary"
     if (values.get("tcp.version", "1.0") == "1.1") != (payload == "thing-binary"):
         return "tcp.version: 1.1 and payload thing-binary go together"
+    return ""
+
+
+def _unsaid(values: dict) -> str:
+    """What no broker takes, but ends the connection for, as a message, or "" [MQTT-1.5.3-2] [MQTT-4.7.1-2]."""
+    for name in ("device.id", "mqtt.user", "mqtt.topic", "mqtt.subscribe"):
+        if "\0" in values.get(name, ""):
+            return name + ": MQTT has no character 0"
+    parts = values.get("mqtt.subscribe", "").split("/")
+    for part in parts:
+        if len(part) > 1 and ("+" in part or "#" in part) or "#" in parts[:-1]:
+            return "mqtt.subscribe: + and # stand alone between slashes, # at the end"
     return ""
 
 

@@ -101,11 +101,29 @@ def test_a_message_is_received_and_acknowledged(engine):
     assert PUBACK in broker.kinds()
 
 
-def test_a_message_that_is_not_taken_is_not_acknowledged_and_ends_the_connection():
+@BOTH
+def test_a_message_that_finds_no_room_is_not_acknowledged_and_holds_up_nothing(engine):
+    """Where it ended the connection, no report went up as long as there was no room."""
+    broker = Broker()
+    broker.on_packet = lambda kind: kind == SUBSCRIBE and broker.links[0].transport.write(message(b"t", b"on", 1, 7))
+    assert run(engine, """
+        c = native(True, arrived=lambda topic, payload: False)
+        c.connect(soon())
+        print(c.untaken, tried(c.subscribe, 'topic/event', soon()), c.untaken)
+        print(c.publish('t', b'x', 1, soon()) == s.ACKNOWLEDGED, c.receive(soon(1)))
+        c.close()
+        print(left())
+    """, broker, tells=True) == ["False (None, 0) True", "True None", "[]"]
+    assert PUBACK not in broker.kinds() and broker.kinds()[-1] == DISCONNECT and broker.open() == 0
+
+
+def test_a_message_that_no_platform_sends_is_not_acknowledged_and_ends_the_connection():
     broker = Broker()
     broker.on_packet = lambda kind: kind == PINGREQ and broker.links[0].transport.write(message(b"t", b"on", 1, 7))
     assert run(FAST, """
-        c = native(arrived=lambda topic, payload: False)
+        def arrived(topic, payload):
+            raise Fault('a flood')
+        c = native(arrived=arrived)
         c.connect(soon())
         print(tried(c.ping, soon()))
         utime.sleep(5)

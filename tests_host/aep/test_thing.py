@@ -204,6 +204,8 @@ def test_a_declaration_that_makes_no_sense_is_refused_with_its_service_and_field
     for args, why in (
         ((0, "a", REPORT, x), "the id is not 1-65535"), ((65536, "a", REPORT, x), "the id is not"),
         ((True, "a", REPORT, x), "the id is not"), ((1, "", REPORT, x), "the identifier is a text"),
+        ((1, "a/#", REPORT, x), "the identifier is a text without"), ((1, "+", REPORT, x), "the identifier is a text"),
+        ((1, "a\0", REPORT, x), "the identifier is a text"),
         ((1, 2, REPORT, x), "the identifier is a text"), ((1, "a", 1, x), "the kind is none of REPORT"),
         ((5, "a", REPORT, x), "declared twice"), ((1, "five", REPORT, x), "declared twice"),
         ((1, "a", REPORT), "it has no field"), ((1, "a", REPORT, x, x), "x is there twice"),

@@ -1,9 +1,11 @@
 """Buffer mode (guide §4.1.4.2): downlinks are acknowledged and kept in order until app.py asks for them."""
 
+import pytest
+
 from aep.session import BUSY, DONE, KEPT, MALFORMED
 from tests_host.device.test_commands import Device, meter
 from tests_host.device.test_cycle import counting
-from tests_host.device.world import World
+from tests_host.device.world import DAY, World
 
 READER = counting(
     "from device import commands\n\n@reading('buffered')\ndef buffered():\n"
@@ -92,3 +94,19 @@ def test_app_reads_in_the_wake_after_and_the_platform_has_been_told_at_once():
         world.wake()
         world.wake()
         assert [entry["buffered"] for entry in world.reports() if "buffered" in entry] == ["first 1", "second 0"]
+
+
+@pytest.mark.parametrize("mode", ["psm", "sleep"])
+@pytest.mark.parametrize("way", [{"mqtt.engine": "python"}, {"mqtt.engine": "native"}])
+def test_reports_go_up_as_usual_where_nobody_reads_what_is_buffered(way, mode):
+    """The ninth command finds no room, is not acknowledged, and comes again with each connection."""
+    with World({"downlink.mode": "buffer", "power.mode": mode, **way}, protocol="mqtt") as world:
+        world.start() if mode == "sleep" else world.power_on()
+        world.advance(60)
+        for number in range(10):
+            world.aep.command(world.device, str(number), ttl=DAY)
+        for _ in range(3):
+            world.advance(DAY / 4) if mode == "sleep" else world.wake()
+        assert len([c for c in world.aep.commands(world.device) if c.status == "DELIVERED"]) == 8
+        assert len(world.reports()) >= 4 and len(world.waiting()) == 0
+        assert not [line for line in world.log() if line.startswith("ERROR")]

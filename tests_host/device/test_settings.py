@@ -117,6 +117,11 @@ def test_another_protocol_is_one_line_and_brings_its_port_and_its_settings(proto
     ({"protocol": "tcp", **IDENTITY, "payload": "thing-json"}, "payload: TCP has thing-binary"),
     ({"protocol": "mqtts", **IDENTITY, "payload": "thing-binary"}, "payload: MQTT has thing-json"),
     ({"protocol": "mqtt", **IDENTITY, "mqtt.topic": "a/+"}, "mqtt.topic: + and # are for subscriptions"),
+    *[({"protocol": "mqtt", **IDENTITY, name: "a\0b"}, name + ": MQTT has no character 0")
+      for name in ("device.id", "mqtt.user", "mqtt.topic", "mqtt.subscribe")],
+    *[({"protocol": "mqtts", **IDENTITY, "mqtt.subscribe": topic},
+       "mqtt.subscribe: + and # stand alone between slashes, # at the end")
+      for topic in ("a#", "a/b+", "#/a", "a/#/b", "##", "+a/b")],
     *[({"protocol": "tcp", **IDENTITY, "payload": payload, "tcp.version": version},
        "tcp.version: 1.1 and payload thing-binary go together")
       for payload, version in (("transparent", "1.1"), ("thing-binary", "1.0"), ("thing-binary", "2.0"))],
@@ -124,6 +129,11 @@ def test_another_protocol_is_one_line_and_brings_its_port_and_its_settings(proto
 def test_settings_that_do_not_go_together_are_refused(config, problem):
     found = Device({**GOOD, **config}).power_on()
     assert (found.values, found.problem) == (None, problem)
+
+
+@pytest.mark.parametrize("topic", ["", "#", "+", "a/#", "+/+/a", "/", "a/+/#", "topic/event"])
+def test_a_topic_filter_is_taken(topic):
+    assert Device({**GOOD, **IDENTITY, "protocol": "mqtt", "mqtt.subscribe": topic}).power_on().problem == ""
 
 
 def test_a_protocol_changed_by_command_brings_the_defaults_of_its_settings():

@@ -55,7 +55,10 @@ def together(config):
         return False
     if protocol == "tcp":
         return payload != "thing-json" and (config.get("tcp.version") == "1.1") == (payload == "thing-binary")
-    return payload != "thing-binary" and not {"+", "#"} & set(config.get("mqtt.topic", ""))
+    texts = [config.get(name, "") for name in ("device.id", "mqtt.user", "mqtt.topic", "mqtt.subscribe")]
+    levels = texts[3].split("/")
+    wild = all(level in ("+", "#") or not {"+", "#"} & set(level) for level in levels) and "#" not in levels[:-1]
+    return payload != "thing-binary" and not {"+", "#"} & set(texts[2]) and wild and "\0" not in "".join(texts)
 
 
 # -- config.json -------------------------------------------------------------------------------------------------------

@@ -309,6 +309,15 @@ def test_a_response_without_act_result_cannot_say_that_a_command_failed():
     assert device.run().batch()[1] == b'{"taskId":6,"resultPayload":{"valve_onoff":1}}'
 
 
+def test_over_tcp_it_says_so_beside_the_payload():
+    """83 with result 2 (ctwing.md §4.1); dropped, a repeat of the command would be answered 0, as if it were done."""
+    device = Thing("tcp binary")
+    thing = device.bench.load("aep.thing")
+    thing.declared[9001] = ("mute", 0x86, [thing.field("valve_onoff", 1)])
+    device.give(8001, 5, valve_onoff=2)
+    assert device.run().batch()[1:] == (b"", (True, 9001, 5))
+
+
 @every_format
 def test_a_handler_that_fails_is_answered_and_its_reason_stays_here(form):
     def fail(app, ran):

@@ -226,6 +226,7 @@ def test_services_of_kinds_that_no_device_speaks_are_left_out_and_named():
     (answer({**EVENT, "properties": [{**PROPERTY, "dataType": "fix-string", "len": "4"}]}), "a fix-string has a len"),
     (answer({**EVENT, "properties": [{**ENUM_PROPERTY, "enumDetail": {"a": "b"}}]}), "enumDetail is"),
     (answer({**EVENT, "properties": [{**ENUM_PROPERTY, "enumDetail": [1]}]}), "enumDetail is"),
+    *[(answer({**EVENT, "serviceFlag": name}), "no topic of MQTT") for name in ("a/#", "+", "a\0", "\ud800")],
     (answer(EVENT, EVENT), "service 1 alarm: declared twice"),
     (answer({**EVENT, "serviceId": 8001, "serviceType": 6}), "service 8001 alarm: no RESPONSE 9001"),
 ])  # fmt: skip
@@ -336,7 +337,13 @@ def test_json_is_one_object_on_stdout(tmp_path):
     assert body["services"][0]["serviceFlag"] == "data_report"
 
 
-@pytest.mark.parametrize("text", [None, "{", "service(1)"])
+def test_a_file_that_an_editor_began_with_its_mark_is_read(tmp_path):
+    for name, text in (("x.json", listing.write(SHIPPED)), ("x.py", declaration.write(SHIPPED))):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        assert run("--from", tmp_path / name, "--json").exit_code == 0
+
+
+@pytest.mark.parametrize("text", [None, "{", "service(1)", "", "# nothing", "service(1,'a\0')"])
 def test_what_cannot_be_used_is_said_with_exit_code_1(tmp_path, text):
     path = tmp_path / "x"
     if text is not None:

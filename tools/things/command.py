@@ -47,12 +47,15 @@ def services(
 def read(source: str) -> tuple[list[Service], list[str], str]:
     """(services, warnings, what they came as). Raises ModelError."""
     try:
-        text = (listing.STANDARD if source == "standard" else Path(source)).read_text(encoding="utf-8")
+        text = (listing.STANDARD if source == "standard" else Path(source)).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if text.lstrip()[:1] in ("{", "["):
         return (*listing.read(text), LISTING)
-    return declaration.read(text), [], DECLARATION
+    found = declaration.read(text)
+    if not found:
+        raise ModelError("no service is declared in it")
+    return found, [], DECLARATION
 
 
 def _fail(console: Console, text: str, as_json: bool) -> NoReturn:

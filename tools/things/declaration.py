@@ -24,6 +24,8 @@ def read(source: str) -> list[Service]:
         tree = ast.parse(source)
     except SyntaxError as error:
         raise ModelError(f"line {error.lineno}: {error.msg}") from None
+    except ValueError as error:  # a zero byte, in Python 3.10
+        raise ModelError(str(error)) from None
     found = []
     for node in tree.body:
         if isinstance(node, ast.ImportFrom | ast.Import) or _is_text(node):

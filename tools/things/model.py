@@ -63,6 +63,8 @@ def check(services: list[Service]) -> None:
             raise ModelError(f"{who}: the id is not 1-65535")
         if not isinstance(service.identifier, str) or not service.identifier:
             raise ModelError(f"{who}: it has no identifier")
+        if set("+#\0") & set(service.identifier) or any("\ud800" <= c <= "\udfff" for c in service.identifier):
+            raise ModelError(f"{who!r}: the identifier is no topic of MQTT: + or # is in it, or what is no text")
         if service.kind not in FRAMES:
             raise ModelError(f"{who}: {service.kind} is none of {', '.join(FRAMES)}")
         if service.id in ids or service.identifier in identifiers:
