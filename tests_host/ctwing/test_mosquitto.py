@@ -308,6 +308,26 @@ async def test_reports_and_their_acknowledgements_are_lost_on_purpose(here, brok
 
 
 @real(broker="mosquitto")
+async def test_a_sign_of_life_is_not_answered_on_purpose(here, broker):
+    device, stream = await connected(here)
+    here.aep.fault("silent-beat", device, strikes=1)
+    stream.send(PING)
+    assert await stream.silent()
+    assert await stream.ask(PING, 2) == PONG
+
+
+@real(broker="mosquitto")
+async def test_a_report_is_answered_with_rst_on_purpose(here, broker):
+    device, stream = await connected(here)
+    here.aep.fault("reset-report", device, strikes=1)
+    with pytest.raises(ConnectionResetError):
+        await stream.ask(publish("t", JSON, 1), 1)
+    assert here.aep.uplinks(device) == []
+    stream = await logged_in(here, device)
+    assert await stream.ask(publish("t", JSON, 1), 4) == "40020001"
+
+
+@real(broker="mosquitto")
 async def test_a_command_comes_again_on_purpose(here, broker):
     device, stream = await connected(here)
     here.aep.fault("repeat-commands", device, strikes=1)

@@ -90,11 +90,11 @@ async def test_a_dropped_report_is_not_stored(here, way):
 
 @both
 @real()
-async def test_a_report_ends_the_connection_and_is_not_stored(here, way):
+async def test_a_report_is_answered_with_rst_and_is_not_stored(here, way):
     device, stream = await way.enter(here)
     here.aep.fault("reset-report", device, strikes=1)
-    stream.send(way.report)
-    assert await stream.closed() == b""
+    with pytest.raises(ConnectionResetError):
+        await stream.ask(way.report, 1)
     assert here.aep.uplinks(device) == []
 
 

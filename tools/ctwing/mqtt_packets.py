@@ -44,9 +44,9 @@ from amqtt.mqtt.unsubscribe import UnsubscribePacket
 from tools.ctwing.streams import BadFrame
 
 __all__ = [
-    "CONNACK", "CONNECT", "DISCONNECT", "PINGREQ", "PUBACK", "PUBCOMP", "PUBLISH", "PUBREC", "PUBREL", "SUBACK",
-    "SUBSCRIBE", "UNSUBSCRIBE", "ConnackPacket", "PingRespPacket", "PubackPacket", "PubcompPacket", "PublishPacket",
-    "PubrecPacket", "SubackPacket", "SubscribePacket", "UnsubackPacket", "UnsubscribePacket",
+    "CONNACK", "CONNECT", "DISCONNECT", "PINGREQ", "PINGRESP", "PUBACK", "PUBCOMP", "PUBLISH", "PUBREC", "PUBREL",
+    "SUBACK", "SUBSCRIBE", "UNSUBSCRIBE", "ConnackPacket", "PingRespPacket", "PubackPacket", "PubcompPacket",
+    "PublishPacket", "PubrecPacket", "SubackPacket", "SubscribePacket", "UnsubackPacket", "UnsubscribePacket",
 ]
 
 FLAGS = {CONNECT: 0, PUBACK: 0, PUBREC: 0, PUBREL: 2, PUBCOMP: 0, SUBSCRIBE: 2, UNSUBSCRIBE: 2, PINGREQ: 0,

@@ -6,7 +6,9 @@ acknowledges them. Frames and packets are tcp.py's and mqtt.py's.
 
 import asyncio
 import random
+import socket
 import ssl
+import struct
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -137,6 +139,14 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"".join(self.waiting))
             self.waiting.clear()
         self.transport.close()
+
+
+    def reset(self) -> None:
+        """Ends it by RST; a socket of this computer would say FIN."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
 
 class StreamFront:
@@ -300,7 +310,7 @@ class StreamFront:
         """Whether a report is not taken, on purpose; with reset-report the connection ends with it."""
         reset = self.faults.take("reset-report", link.device.id)
         if reset:
-            link.connection.transport.abort()
+            link.connection.reset()
         return bool(reset or self.faults.take("drop-report", link.device.id))
 
     def uplink(self, link: Link, payload: bytes, kind: str, found: dict[str, Any] | None = None, *, mid: int = 0,
