@@ -127,6 +127,57 @@ def test_a_command_unacknowledged_until_its_ttl_is_over_has_expired(world):
     world.run(work)
 
 
+@pytest.mark.parametrize("sign", ["c000", publish("t", b"{}").hex()])
+def test_a_command_unacknowledged_comes_again_at_an_mqtt_devices_next_sign_of_life(world, sign):
+    async def work():
+        aep, device, plug = await device_of(world, "mqtt")
+        one = plug()
+        one.send(connect(device, TOKEN))
+        aep.command(device, "one")
+        await asyncio.sleep(100)
+        assert one.came.count(b"one") == 1
+        one.send(sign)
+        await asyncio.sleep(1)
+        assert one.came.endswith(b"\0\2one")
+        one.send("40020002")
+        assert [command.status for command in aep.commands(device)] == ["DELIVERED"]
+
+    world.run(work)
+
+
+def test_a_late_puback_delivers_a_command_and_it_does_not_come_again(world):
+    async def work():
+        aep, device, plug = await device_of(world, "mqtt")
+        one = plug()
+        one.send(connect(device, TOKEN))
+        aep.command(device, "one")
+        await asyncio.sleep(100)
+        one.send("40020001")
+        await asyncio.sleep(1)
+        assert one.came.count(b"one") == 1
+        assert [(command.status, command.result) for command in aep.commands(device)] == [("DELIVERED", "PUBACK")]
+
+    world.run(work)
+
+
+@pytest.mark.parametrize("sign", ["04", "02000161"])
+def test_a_tcp_command_kept_back_by_a_half_open_connection_goes_at_the_next_sign_of_life(world, sign):
+    async def work():
+        aep, device, plug = await device_of(world, "tcp")
+        one = plug()
+        one.send(login(device, TOKEN))
+        aep.fault("half-open", device)
+        aep.command(device, "one")
+        await asyncio.sleep(100)
+        aep.heal("half-open", device)
+        assert b"one" not in one.came
+        one.send(sign)
+        await asyncio.sleep(1)
+        assert one.came.endswith(b"one")
+
+    world.run(work)
+
+
 @pytest.mark.parametrize("switch", ["forget-session", "restart"])
 def test_a_platform_that_forgets_closes_the_connection(world, switch):
     async def work():

@@ -293,6 +293,7 @@ class StreamFront:
         """A heartbeat: the device's silence counts from now."""
         self.store.update_registration(link.registration, self.loop.time(), link.peer, link.lifetime, link.binding)
         self.expects(link)
+        self._soon(link)
 
     def expects(self, link: Link) -> None:
         if link.expiry is not None:
@@ -322,6 +323,7 @@ class StreamFront:
         number = self.store.add_uplink(device, self.loop.time(), payload, mid, b"", kind, topic, service)
         self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=number, payload=payload, mid=mid,
                    topic=topic, service=service, type=kind)
+        self._soon(link)
         return number
 
     def acknowledged(self, link: Link, status: str, result: str) -> None:
