@@ -311,6 +311,12 @@ BAD_BODIES = [
     ("devices", {"product": None, "name": "m", "imei": IMEI}, "'product' is missing"),
     ("devices/ID/commands", {"content": ""}, "no content"),
     ("devices/ID/commands", {"content": "{", "type": "json"}, "not JSON"),
+    ("devices/ID/commands", {"content": "[" * 100_000, "type": "json"}, "not JSON"),
+    ("devices/ID/commands", {"content": '{"a":NaN}', "type": "json"}, "not JSON"),
+    ("devices/ID/commands", {"content": "\ud800"}, "half a character"),
+    ("products", {"name": "\ud800"}, "half a character"),
+    ("products", {"name": "m", "protocol": "mqtt", "services": [{"\udfff": 1}]}, "half a character"),
+    ("faults", {"name": "ping", "on": True, "device": "\ud800"}, "half a character"),
     ("devices/ID/commands", {"content": "x", "type": "xml"}, "data type"),
     ("devices/ID/commands", {"content": "x", "ttl": 1.5}, "whole number"),
     ("devices/ID/commands", {"content": "x", "ttl": 864001}, "864000"),
@@ -372,6 +378,7 @@ def test_what_is_not_there_is_404(path):
     ("devices", {"product": 1, "name": "m", "imei": IMEI}), (f"devices/{NOBODY}/again", {}),
     ("faults", {"name": "ping", "on": True, "device": NOBODY}),
     ("faults", {"name": "ping", "on": False, "device": "x"}),
+    ("devices", {"product": 2**63, "name": "m", "imei": IMEI}), ("devices", {"product": -2**63 - 1, "name": "m"}),
 ])
 def test_a_post_for_nobody_is_404(path, body):
     run(lambda console: console.post(path, body, 404))
