@@ -130,7 +130,8 @@ async def test_a_cached_command_comes_without_a_subscription_and_is_delivered_wi
 
 
 @pytest.mark.parametrize(("content", "body"), [
-    ('{"a": 1}', b'{"taskId":1,"payload":{"a":1}}'), ("\u9600", '{"taskId":1,"payload":"\u9600"}'.encode()),
+    ('{"a": 1}', b'{"taskId":1,"payload":{"a":1}}'), ("NaN", b'{"taskId":1,"payload":"NaN"}'),
+    (r'"\ud800"', rb'{"taskId":1,"payload":"\"\\ud800\""}'), ("\u9600", '{"taskId":1,"payload":"\u9600"}'.encode()),
 ])
 @real(mqtt_wrapped=True)
 async def test_a_command_may_be_wrapped_with_its_task(here, content, body):
