@@ -67,6 +67,19 @@ def test_a_keep_alive_of_an_hour_ends_after_an_hour_and_a_half_and_any_packet_co
     world.run(work)
 
 
+def test_one_and_a_half_of_an_odd_keep_alive_is_not_cut_short(world):
+    async def work():
+        _, device, plug = await device_of(world, "mqtt")
+        one = plug()
+        one.send(connect(device, TOKEN, keep_alive=1))
+        await asyncio.sleep(1.45)
+        assert not one.ended
+        await asyncio.sleep(0.6)
+        assert one.ended
+
+    world.run(work)
+
+
 def test_without_a_keep_alive_an_mqtt_device_may_be_silent_for_ever(world):
     async def work():
         aep, device, plug = await device_of(world, "mqtt")

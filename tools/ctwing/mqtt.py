@@ -102,8 +102,8 @@ class MqttFront(StreamFront):
         product = self.store.product(device.product)
         assert product is not None
         # A client may be silent for one and a half times its keep-alive [MQTT-3.1.2-24]
-        return Link(device, product, connection.address, connection.peer, packet.keep_alive * 3 // 2, connection.name,
-                    connection)
+        return Link(device, product, connection.address, connection.peer, (packet.keep_alive * 3 + 1) // 2,
+                    connection.name, connection)
 
     def _judged(self, name: str, device: Device | None, packet: Any) -> tuple[int, str]:
         if device is None:
