@@ -3,8 +3,14 @@ it. What the front does by itself is in test_mqtt.py."""
 
 import asyncio
 import os
+import shutil
 import signal
+import socket
 import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +22,7 @@ from tests_host.ctwing.test_mqtt_judges import Paho, told
 from tools.ctwing import mosquitto
 from tools.ctwing.aep import Aep
 from tools.ctwing.checks import AepError
+from tools.scenario import ROOT
 from tools.world.clock import WorldLoop
 from tools.world.events import Events
 
@@ -367,6 +374,45 @@ async def test_mosquitto_is_gone_with_the_aep(here, broker):
     assert await stream.closed() == b"" and not here.aep.device(device).online
     await asyncio.sleep(0)
     assert "broker-failed" not in here.kinds()
+
+
+ALONE = """
+import asyncio
+from tools.ctwing.aep import Aep
+from tools.world.events import Events
+
+async def main():
+    loop = asyncio.get_running_loop()
+    aep = Aep(loop, Events(loop.time), broker="mosquitto")
+    await aep.start_mqtt()
+    print(aep.mqtt.broker._socket, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_mosquitto_is_gone_with_an_aep_that_is_killed(broker):
+    with subprocess.Popen([sys.executable, "-c", ALONE], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            path = process.stdout.readline().strip()
+            assert answers(path)
+        finally:
+            process.kill()
+    try:
+        for _ in range(500):
+            if not answers(path):
+                return
+            time.sleep(0.01)
+        raise AssertionError("mosquitto still answers after 5 s")
+    finally:
+        shutil.rmtree(Path(path).parent)
+
+
+def answers(path):
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(path) == 0
 
 
 @real(broker="mosquitto")
