@@ -214,6 +214,35 @@ async def test_a_ban_closes_the_connection_and_keeps_its_address_out_for_as_long
     assert await again.ask(login(device, TOKEN, "1.1"), 3) == "050000"
 
 
+@pytest.mark.parametrize("whom", ["the device", "everybody"])
+@pytest.mark.parametrize("counted", [False, True])
+@real()
+async def test_a_ban_is_lifted_whatever_brought_it_about(here, counted, whom):
+    device, stream = await Way("tcp").enter(here)
+    if counted:
+        for _ in range(30):
+            await here.connect()
+        await here.until(here.aep.tcp.bans)
+    else:
+        here.aep.fault("ban", device)
+    assert await (await here.connect()).closed() == b""
+    assert here.aep.tcp.bans() == {None: pytest.approx(7200, abs=10), device: pytest.approx(7200, abs=10)}
+    target = device if whom == "the device" else None
+    assert here.aep.heal("ban", target) and not here.aep.heal("ban", target)
+    stream.close()
+    await here.until(lambda: not here.aep.device(device).online)
+    again = await here.connect()
+    assert await again.ask(login(device, TOKEN, "1.1"), 3) == "050000"
+
+
+@real()
+async def test_a_ban_is_of_tcp_devices_alone(here):
+    device, stream = await Way("mqtt").enter(here)
+    here.aep.fault("ban", device)
+    here.aep.fault("ban")
+    assert here.aep.tcp.bans() == {} and await stream.ask("c000", 2) == "d000"
+
+
 @pytest.mark.parametrize(("name", "value"), [
     ("refuse-connect", 0), ("refuse-connect", 6), ("refuse-connect", "3"), ("refuse-login", 5), ("refuse-login", True),
     ("ban", 0), ("ban", "1"), ("half-open", 1), ("hostile-frames", "loud"), ("silent-beat", 1),

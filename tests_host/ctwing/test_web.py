@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests_host.ctwing.raw_device import IMEI, Wire, answer
 from tests_host.ctwing.secured_device import Air, SecuredDevice
-from tests_host.ctwing.stream_device import connect, publish
+from tests_host.ctwing.stream_device import connect, login, publish
 from tools.ctwing.aep import Aep
 from tools.ctwing.store import TraceRow
 from tools.ctwing.things import WATER_METER
@@ -294,6 +294,26 @@ def test_a_switch_is_set_shown_struck_and_cleared():
         assert await console.post("faults", off, 200) == {"on": False, "was": True}
         assert await console.post("faults", off, 200) == {"on": False, "was": False}
         assert (await wire.register(2))[1] == 0x41
+
+    run(work)
+
+
+def test_a_ban_is_shown_with_what_is_left_of_it_and_switched_off():
+    async def work(console):
+        product = console.aep.create_product("meter", protocol="tcp")
+        device = console.aep.create_device(product, name="m", number="1", token="secret")
+        _, writer = await asyncio.open_connection(*await console.aep.start_tcp())
+        writer.write(login(device, "secret"))
+        while console.aep.session(device) is None:
+            await asyncio.sleep(0.01)
+        await console.post("faults", {"name": "ban", "on": True, "device": device, "value": 100}, 200)
+        row = next(row for row in await console.get("faults") if row["name"] == "ban")
+        assert [(one["device"], one["value"]) for one in row["on"]] == [(None, 100), (device, 100)]
+        for was in (True, False):
+            assert await console.post("faults", {"name": "ban", "on": False}, 200) == {"on": False, "was": was}
+        row = next(row for row in await console.get("faults") if row["name"] == "ban")
+        assert row["on"] == []
+        writer.close()
 
     run(work)
 
