@@ -298,7 +298,7 @@ def test_a_switch_is_set_shown_struck_and_cleared():
     run(work)
 
 
-def test_a_ban_is_shown_with_what_is_left_of_it_and_switched_off():
+def test_a_ban_is_shown_and_switched_off():
     async def work(console):
         product = console.aep.create_product("meter", protocol="tcp")
         device = console.aep.create_device(product, name="m", number="1", token="secret")

@@ -28,14 +28,14 @@ class Gate:
 
     def __init__(self) -> None:
         self._connects: dict[str, deque[float]] = {}
-        self._banned: dict[str, float] = {}  # until when
+        self._banned: dict[str, tuple[float, float]] = {}  # until when, and for how many seconds in all
 
     def connects(self, host: str, now: float) -> str:
         """Counts a connection; why it is not let in, "" where it is."""
         self._connects = {one: times for one, times in self._connects.items() if times[-1] > now - CONNECTS_TIME}
-        self._banned = {one: until for one, until in self._banned.items() if until > now}
+        self._banned = {one: ban for one, ban in self._banned.items() if ban[0] > now}
         if host in self._banned:
-            return f"banned for {self._banned[host] - now:.0f} s more"
+            return f"banned for {self._banned[host][0] - now:.0f} s more"
         times = self._connects.setdefault(host, deque(maxlen=CONNECTS + 1))
         times.append(now)
         if len(times) > CONNECTS and times[0] > now - CONNECTS_TIME:
@@ -44,11 +44,11 @@ class Gate:
         return ""
 
     def ban(self, host: str, now: float, seconds: float) -> None:
-        self._banned[host] = now + seconds
+        self._banned[host] = now + seconds, seconds
 
     def bans(self, now: float) -> dict[str, float]:
-        """Who is kept out, for how many seconds more."""
-        return {host: until - now for host, until in self._banned.items() if until > now}
+        """Who is kept out, for how many seconds in all."""
+        return {host: seconds for host, (until, seconds) in self._banned.items() if until > now}
 
     def lift(self, host: str) -> None:
         """Lets it in again, and counts its connections anew."""
@@ -145,7 +145,7 @@ class TcpFront(StreamFront):
             self.end(device, "its address is banned")
 
     def bans(self) -> dict[str | None, float]:
-        """Which devices are kept out, as far as their address is known, for how many seconds more; None: anybody."""
+        """Which devices are kept out, as far as their address is known, for how many seconds in all; None: anybody."""
         hosts = self.gate.bans(self.loop.time())
         known = [(device.id, self._host(device.id)) for device in self.store.devices()] if hosts else []
         found: dict[str | None, float] = {device: hosts[host] for device, host in known if host in hosts}

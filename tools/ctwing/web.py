@@ -347,7 +347,7 @@ async def get_faults(request: web.Request) -> web.Response:
         on.setdefault(armed.switch.name, []).append(
             {"device": armed.device, "left": armed.left, "value": armed.value, "struck": armed.struck})
     bans = request.app[AEP].tcp.bans().items()
-    on["ban"] = [{"device": one, "left": None, "value": round(left), "struck": 1} for one, left in bans]
+    on["ban"] = [{"device": one, "left": None, "value": seconds, "struck": 1} for one, seconds in bans]
     return web.json_response([
         {"name": switch.name, "text": switch.text, "when": switch.when, "argument": switch.argument,
          "default": switch.default, "counts": switch.when == MESSAGE, "on": on.get(switch.name, [])}
