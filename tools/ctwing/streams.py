@@ -47,6 +47,7 @@ class Link:
     expiry: asyncio.TimerHandle | None = None
     observed: dict[str, str] = field(default_factory=dict)
     power_mode: str = "DRX"
+    stirred: bool = False  # a sign of life is being followed up
 
 
 class Front(Protocol):
@@ -293,7 +294,7 @@ class StreamFront:
         """A heartbeat: the device's silence counts from now."""
         self.store.update_registration(link.registration, self.loop.time(), link.peer, link.lifetime, link.binding)
         self.expects(link)
-        self._soon(link)
+        self._stirs(link)
 
     def expects(self, link: Link) -> None:
         if link.expiry is not None:
@@ -323,7 +324,7 @@ class StreamFront:
         number = self.store.add_uplink(device, self.loop.time(), payload, mid, b"", kind, topic, service)
         self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=number, payload=payload, mid=mid,
                    topic=topic, service=service, type=kind)
-        self._soon(link)
+        self._stirs(link)
         return number
 
     def acknowledged(self, link: Link, status: str, result: str) -> None:
@@ -342,6 +343,16 @@ class StreamFront:
 
     def _soon(self, link: Link, pause: float = PAUSE) -> None:
         self.loop.call_later(pause, self._proceed, link)
+
+    def _stirs(self, link: Link) -> None:
+        """A sign of life: what waits may go, as after a login."""
+        if not link.stirred:
+            link.stirred = True
+            self.loop.call_later(PAUSE, self._again, link)
+
+    def _again(self, link: Link) -> None:
+        link.stirred = False
+        self._proceed(link)
 
     def _proceed(self, link: Link) -> None:
         device = link.device.id
