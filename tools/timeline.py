@@ -93,6 +93,8 @@ class Timeline:
         text = reading(event) if reading is not None else f"{event.kind} {event.text} {event.data or ''}"
         if not text:
             return
+        if event.who == "aep":
+            text = _in_one_line(text)
         when = datetime.fromtimestamp(event.t, CHINA)
         if event.kind == "boot":
             self.console.rule(f"wake-up at {when:%Y-%m-%d %H:%M} (UTC+8)", style="dim", characters="─")
@@ -102,6 +104,11 @@ class Timeline:
         line.append(f"{event.who:<8}", style=STYLES.get(event.who, ""))
         line.append(text, style="bold red" if _bad(event) else "bold" if event.kind == "uplink" else "")
         self.console.print(line, soft_wrap=True)
+
+
+def _in_one_line(text: str) -> str:
+    """With what a device may have put in to move the terminal's cursor written out."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _bad(event: Event) -> bool:

@@ -3,8 +3,14 @@ it. What the front does by itself is in test_mqtt.py."""
 
 import asyncio
 import os
+import shutil
 import signal
+import socket
 import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +22,7 @@ from tests_host.ctwing.test_mqtt_judges import Paho, told
 from tools.ctwing import mosquitto
 from tools.ctwing.aep import Aep
 from tools.ctwing.checks import AepError
+from tools.scenario import ROOT
 from tools.world.clock import WorldLoop
 from tools.world.events import Events
 
@@ -308,6 +315,26 @@ async def test_reports_and_their_acknowledgements_are_lost_on_purpose(here, brok
 
 
 @real(broker="mosquitto")
+async def test_a_sign_of_life_is_not_answered_on_purpose(here, broker):
+    device, stream = await connected(here)
+    here.aep.fault("silent-beat", device, strikes=1)
+    stream.send(PING)
+    assert await stream.silent()
+    assert await stream.ask(PING, 2) == PONG
+
+
+@real(broker="mosquitto")
+async def test_a_report_is_answered_with_rst_on_purpose(here, broker):
+    device, stream = await connected(here)
+    here.aep.fault("reset-report", device, strikes=1)
+    with pytest.raises(ConnectionResetError):
+        await stream.ask(publish("t", JSON, 1), 1)
+    assert here.aep.uplinks(device) == []
+    stream = await logged_in(here, device)
+    assert await stream.ask(publish("t", JSON, 1), 4) == "40020001"
+
+
+@real(broker="mosquitto")
 async def test_a_command_comes_again_on_purpose(here, broker):
     device, stream = await connected(here)
     here.aep.fault("repeat-commands", device, strikes=1)
@@ -347,6 +374,45 @@ async def test_mosquitto_is_gone_with_the_aep(here, broker):
     assert await stream.closed() == b"" and not here.aep.device(device).online
     await asyncio.sleep(0)
     assert "broker-failed" not in here.kinds()
+
+
+ALONE = """
+import asyncio
+from tools.ctwing.aep import Aep
+from tools.world.events import Events
+
+async def main():
+    loop = asyncio.get_running_loop()
+    aep = Aep(loop, Events(loop.time), broker="mosquitto")
+    await aep.start_mqtt()
+    print(aep.mqtt.broker._socket, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_mosquitto_is_gone_with_an_aep_that_is_killed(broker):
+    with subprocess.Popen([sys.executable, "-c", ALONE], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            path = process.stdout.readline().strip()
+            assert answers(path)
+        finally:
+            process.kill()
+    try:
+        for _ in range(500):
+            if not answers(path):
+                return
+            time.sleep(0.01)
+        raise AssertionError("mosquitto still answers after 5 s")
+    finally:
+        shutil.rmtree(Path(path).parent)
+
+
+def answers(path):
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(path) == 0
 
 
 @real(broker="mosquitto")

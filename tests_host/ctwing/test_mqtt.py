@@ -130,7 +130,8 @@ async def test_a_cached_command_comes_without_a_subscription_and_is_delivered_wi
 
 
 @pytest.mark.parametrize(("content", "body"), [
-    ('{"a": 1}', b'{"taskId":1,"payload":{"a":1}}'), ("\u9600", '{"taskId":1,"payload":"\u9600"}'.encode()),
+    ('{"a": 1}', b'{"taskId":1,"payload":{"a":1}}'), ("NaN", b'{"taskId":1,"payload":"NaN"}'),
+    (r'"\ud800"', rb'{"taskId":1,"payload":"\"\\ud800\""}'), ("\u9600", '{"taskId":1,"payload":"\u9600"}'.encode()),
 ])
 @real(mqtt_wrapped=True)
 async def test_a_command_may_be_wrapped_with_its_task(here, content, body):
@@ -214,6 +215,9 @@ async def test_what_no_device_sends_first_closes_the_connection_with_a_reason(he
     (mqtt(0x30, b"\0\x09ab").hex(), "PUBLISH"), (mqtt(0x30, b"\0").hex(), "PUBLISH"),
     (mqtt(0x30, b"\0\2\xff\xfe{}").hex(), "wrong"), (mqtt(0x30, b"x" * 5000).hex(), "longer than"),
     (mqtt(0x82, b"\0\1").hex(), "no topic"), (mqtt(0x82, b"\0\1\0\1a\3").hex(), "QoS 3"),
+    *[(mqtt(0x82, b"\0\1" + short(text) + b"\1").hex(), f"no topic filter: {text!r}")
+      for text in ("", "a\0b", "a/#/b", "#/a", "a#", "+a", "a/b+/c")],
+    (mqtt(0xA2, b"\0\1" + short("a/#/b")).hex(), "no topic filter"),
     (mqtt(0x80, b"\0\1\0\1a\0").hex(), "0x80"), (mqtt(0xA2, b"\0\1\0\5a").hex(), "UNSUBSCRIBE"),
     (mqtt(0x40, b"\0").hex(), "PUBACK"), (mqtt(0xC0, b"x").hex(), "wrong"), (mqtt(0xE0, b"x").hex(), "wrong"),
     (connect("d", "t").hex(), "a second time"), ("90030001" + "00", "0x90"),

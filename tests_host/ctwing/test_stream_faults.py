@@ -90,11 +90,11 @@ async def test_a_dropped_report_is_not_stored(here, way):
 
 @both
 @real()
-async def test_a_report_ends_the_connection_and_is_not_stored(here, way):
+async def test_a_report_is_answered_with_rst_and_is_not_stored(here, way):
     device, stream = await way.enter(here)
     here.aep.fault("reset-report", device, strikes=1)
-    stream.send(way.report)
-    assert await stream.closed() == b""
+    with pytest.raises(ConnectionResetError):
+        await stream.ask(way.report, 1)
     assert here.aep.uplinks(device) == []
 
 
@@ -212,6 +212,35 @@ async def test_a_ban_closes_the_connection_and_keeps_its_address_out_for_as_long
     await asyncio.sleep(0.5)
     again = await here.connect()
     assert await again.ask(login(device, TOKEN, "1.1"), 3) == "050000"
+
+
+@pytest.mark.parametrize("whom", ["the device", "everybody"])
+@pytest.mark.parametrize("counted", [False, True])
+@real()
+async def test_a_ban_is_lifted_whatever_brought_it_about(here, counted, whom):
+    device, stream = await Way("tcp").enter(here)
+    if counted:
+        for _ in range(30):
+            await here.connect()
+        await here.until(here.aep.tcp.bans)
+    else:
+        here.aep.fault("ban", device)
+    assert await (await here.connect()).closed() == b""
+    assert here.aep.tcp.bans() == {None: 7200, device: 7200}
+    target = device if whom == "the device" else None
+    assert here.aep.heal("ban", target) and not here.aep.heal("ban", target)
+    stream.close()
+    await here.until(lambda: not here.aep.device(device).online)
+    again = await here.connect()
+    assert await again.ask(login(device, TOKEN, "1.1"), 3) == "050000"
+
+
+@real()
+async def test_a_ban_is_of_tcp_devices_alone(here):
+    device, stream = await Way("mqtt").enter(here)
+    here.aep.fault("ban", device)
+    here.aep.fault("ban")
+    assert here.aep.tcp.bans() == {} and await stream.ask("c000", 2) == "d000"
 
 
 @pytest.mark.parametrize(("name", "value"), [

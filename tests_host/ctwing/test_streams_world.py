@@ -67,6 +67,19 @@ def test_a_keep_alive_of_an_hour_ends_after_an_hour_and_a_half_and_any_packet_co
     world.run(work)
 
 
+def test_one_and_a_half_of_an_odd_keep_alive_is_not_cut_short(world):
+    async def work():
+        _, device, plug = await device_of(world, "mqtt")
+        one = plug()
+        one.send(connect(device, TOKEN, keep_alive=1))
+        await asyncio.sleep(1.45)
+        assert not one.ended
+        await asyncio.sleep(0.6)
+        assert one.ended
+
+    world.run(work)
+
+
 def test_without_a_keep_alive_an_mqtt_device_may_be_silent_for_ever(world):
     async def work():
         aep, device, plug = await device_of(world, "mqtt")
@@ -123,6 +136,57 @@ def test_a_command_unacknowledged_until_its_ttl_is_over_has_expired(world):
         aep.command(device, "x", ttl=20)
         await asyncio.sleep(31)
         assert [(command.status, command.result) for command in aep.commands(device)] == [("EXPIRED", "no answer")]
+
+    world.run(work)
+
+
+@pytest.mark.parametrize("sign", ["c000", publish("t", b"{}").hex()])
+def test_a_command_unacknowledged_comes_again_at_an_mqtt_devices_next_sign_of_life(world, sign):
+    async def work():
+        aep, device, plug = await device_of(world, "mqtt")
+        one = plug()
+        one.send(connect(device, TOKEN))
+        aep.command(device, "one")
+        await asyncio.sleep(100)
+        assert one.came.count(b"one") == 1
+        one.send(sign)
+        await asyncio.sleep(1)
+        assert one.came.endswith(b"\0\2one")
+        one.send("40020002")
+        assert [command.status for command in aep.commands(device)] == ["DELIVERED"]
+
+    world.run(work)
+
+
+def test_a_late_puback_delivers_a_command_and_it_does_not_come_again(world):
+    async def work():
+        aep, device, plug = await device_of(world, "mqtt")
+        one = plug()
+        one.send(connect(device, TOKEN))
+        aep.command(device, "one")
+        await asyncio.sleep(100)
+        one.send("40020001")
+        await asyncio.sleep(1)
+        assert one.came.count(b"one") == 1
+        assert [(command.status, command.result) for command in aep.commands(device)] == [("DELIVERED", "PUBACK")]
+
+    world.run(work)
+
+
+@pytest.mark.parametrize("sign", ["04", "02000161"])
+def test_a_tcp_command_kept_back_by_a_half_open_connection_goes_at_the_next_sign_of_life(world, sign):
+    async def work():
+        aep, device, plug = await device_of(world, "tcp")
+        one = plug()
+        one.send(login(device, TOKEN))
+        aep.fault("half-open", device)
+        aep.command(device, "one")
+        await asyncio.sleep(100)
+        aep.heal("half-open", device)
+        assert b"one" not in one.came
+        one.send(sign)
+        await asyncio.sleep(1)
+        assert one.came.endswith(b"one")
 
     world.run(work)
 

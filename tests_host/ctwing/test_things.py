@@ -152,6 +152,18 @@ def test_a_command_that_the_model_does_not_have_is_refused(world, content, text)
     assert aep.commands(device) == []
 
 
+@pytest.mark.parametrize("protocol", ["mqtt", "tcp"])
+def test_a_command_with_half_a_character_in_it_is_refused(world, protocol):
+    aep = world.aep()
+    texts = [{"parameterFlag": "text", "parameterName": "text", "dataType": "string"}]
+    rows = [{**row, "parameters": texts} if row["serviceId"] == 8001 else row for row in WATER_METER]
+    made = aep.create_product("meter", protocol=protocol, transparent=False, services=rows)
+    device = aep.create_device(made, name="m", number="1")
+    with pytest.raises(AepError, match="half a character"):
+        aep.command(device, r'{"serviceId":8001,"params":{"text":"\ud800"}}')
+    assert aep.commands(device) == []
+
+
 @pytest.mark.parametrize("services", [[{}], [{"serviceId": 1}], "text", [{**WATER_METER[0], "serviceType": 9}],
                                       [WATER_METER[0]] * 2, [{**WATER_METER[0], "properties": "x"}], [object()]])
 def test_a_service_list_that_is_none_is_refused(world, services):

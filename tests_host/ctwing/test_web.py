@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests_host.ctwing.raw_device import IMEI, Wire, answer
 from tests_host.ctwing.secured_device import Air, SecuredDevice
-from tests_host.ctwing.stream_device import connect, publish
+from tests_host.ctwing.stream_device import connect, login, publish
 from tools.ctwing.aep import Aep
 from tools.ctwing.store import TraceRow
 from tools.ctwing.things import WATER_METER
@@ -298,6 +298,26 @@ def test_a_switch_is_set_shown_struck_and_cleared():
     run(work)
 
 
+def test_a_ban_is_shown_and_switched_off():
+    async def work(console):
+        product = console.aep.create_product("meter", protocol="tcp")
+        device = console.aep.create_device(product, name="m", number="1", token="secret")
+        _, writer = await asyncio.open_connection(*await console.aep.start_tcp())
+        writer.write(login(device, "secret"))
+        while console.aep.session(device) is None:
+            await asyncio.sleep(0.01)
+        await console.post("faults", {"name": "ban", "on": True, "device": device, "value": 100}, 200)
+        row = next(row for row in await console.get("faults") if row["name"] == "ban")
+        assert [(one["device"], one["value"]) for one in row["on"]] == [(None, 100), (device, 100)]
+        for was in (True, False):
+            assert await console.post("faults", {"name": "ban", "on": False}, 200) == {"on": False, "was": was}
+        row = next(row for row in await console.get("faults") if row["name"] == "ban")
+        assert row["on"] == []
+        writer.close()
+
+    run(work)
+
+
 # bad input
 
 
@@ -311,6 +331,12 @@ BAD_BODIES = [
     ("devices", {"product": None, "name": "m", "imei": IMEI}, "'product' is missing"),
     ("devices/ID/commands", {"content": ""}, "no content"),
     ("devices/ID/commands", {"content": "{", "type": "json"}, "not JSON"),
+    ("devices/ID/commands", {"content": "[" * 100_000, "type": "json"}, "not JSON"),
+    ("devices/ID/commands", {"content": '{"a":NaN}', "type": "json"}, "not JSON"),
+    ("devices/ID/commands", {"content": "\ud800"}, "half a character"),
+    ("products", {"name": "\ud800"}, "half a character"),
+    ("products", {"name": "m", "protocol": "mqtt", "services": [{"\udfff": 1}]}, "half a character"),
+    ("faults", {"name": "ping", "on": True, "device": "\ud800"}, "half a character"),
     ("devices/ID/commands", {"content": "x", "type": "xml"}, "data type"),
     ("devices/ID/commands", {"content": "x", "ttl": 1.5}, "whole number"),
     ("devices/ID/commands", {"content": "x", "ttl": 864001}, "864000"),
@@ -372,6 +398,7 @@ def test_what_is_not_there_is_404(path):
     ("devices", {"product": 1, "name": "m", "imei": IMEI}), (f"devices/{NOBODY}/again", {}),
     ("faults", {"name": "ping", "on": True, "device": NOBODY}),
     ("faults", {"name": "ping", "on": False, "device": "x"}),
+    ("devices", {"product": 2**63, "name": "m", "imei": IMEI}), ("devices", {"product": -2**63 - 1, "name": "m"}),
 ])
 def test_a_post_for_nobody_is_404(path, body):
     run(lambda console: console.post(path, body, 404))

@@ -211,7 +211,9 @@ class Aep(Catalog):
             self._strike(switch, device, value)
 
     def heal(self, name: str, device: str | None = None) -> bool:
-        """Switches a fault off; whether it was on."""
+        """Switches a fault off, or lifts a ban, by count too; whether it was on."""
+        if name == "ban":
+            return self.tcp.lift(device)
         try:
             return self.front.faults.clear(name, device)
         except BadSwitch as error:

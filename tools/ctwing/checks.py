@@ -85,14 +85,19 @@ def content_of(content: object, data_type: str) -> bytes:
         raw = content.encode() if isinstance(content, str) else content
     if data_type == "json":
         try:
-            json.loads(raw)
-        except ValueError as error:
+            json.loads(raw, parse_constant=no_constant)
+        except (ValueError, RecursionError) as error:
             raise AepError(f"the content is not JSON: {error}") from None
     if not raw:
         raise AepError("the command has no content")
     if len(raw) > SIZE_LIMIT:
         raise AepError(f"the command has {len(raw)} bytes; {SIZE_LIMIT} is the most a device takes")
     return raw
+
+
+def no_constant(name: str) -> None:
+    """For json's parse_constant."""
+    raise ValueError(f"{name} is no JSON")  # Python reads NaN, others do not
 
 
 def whole(value: object, least: int, most: int) -> bool:

@@ -143,7 +143,8 @@ TABLE: tuple[Switch, ...] = (
     Switch("hostile-frames", "what goes down is replaced: by random bytes, by a length that is never reached, or by "
            "what another protocol's server says", argument="noise, long or foreign", default="noise",
            check=_one_of("noise", "long", "foreign")),
-    Switch("ban", "the address of a TCP device that connected is kept out", NOW, "seconds", 7200.0, _long),
+    Switch("ban", "the address of a TCP device that connected is kept out, until it is switched off at the latest", NOW,
+           "seconds", 7200.0, _long),
     # of all answers
     Switch("delay-answers", "answers come late", argument="seconds", default=3.0, check=_seconds),
     Switch("separate-answers", "Register and Update get an empty ACK, then their answer as a message of its own"),

@@ -1,15 +1,17 @@
 """mosquitto as a process of the local AEP's own, and the connections to it.
 
 It listens on a Unix socket in a folder that nobody else may enter: nothing of it is on the network, so it asks for no
-password, and AEP's authentication is its only door. It keeps sessions as long as it runs, and ends with the AEP (one
-that is itself killed by SIGKILL leaves it behind). Where it dies it is started again, but not for ever.
+password, and AEP's authentication is its only door. It keeps sessions as long as it runs, and ends with the AEP; with
+one that is itself killed by SIGKILL on Linux only. Where it dies it is started again, but not for ever.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +42,16 @@ log_type error
 log_type warning
 log_type notice
 """
+
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+def _ends_with_its_parent() -> None:
+    """Runs in the new process, before mosquitto does."""
+    if PRCTL is not None:
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class NoBroker(AepError):
@@ -183,7 +195,7 @@ class Mosquitto:
         self._socket.unlink(missing_ok=True)  # a dead one's
         self._said = ""
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE, preexec_fn=_ends_with_its_parent)
         self._log, log = await self._loop.connect_read_pipe(lambda: Log(self._line), self.process.stderr)
         answering = self._loop.create_task(self._answers())
         first: list[asyncio.Future[Any]] = [answering, log.end]

@@ -191,10 +191,13 @@ class MqttFront(StreamFront):
         return topic, things.wrapped(command) if self.wrapped or service is not None else command.content
 
     def _puback(self, link: Link, mid: int) -> None:
-        if link.busy is not None and mid == self._ids[link]:
-            self.acknowledged(link, db.DELIVERED, "PUBACK")
-        else:
+        late = next((one for one in self.store.commands(link.device.id, db.SAVED) if one.sent_at), None)
+        if mid != self._ids.get(link) or (link.busy or late) is None:
             self._stray(link, f"PUBACK of id {mid}, which is not under way")
+        elif link.busy is not None:
+            self.acknowledged(link, db.DELIVERED, "PUBACK")
+        elif late is not None:
+            self.log.finish(late.id, db.DELIVERED, "PUBACK")
 
     def _stray(self, link: Link, text: str) -> None:
         self._emit("stray", text, device=link.device.id)

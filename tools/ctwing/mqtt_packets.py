@@ -44,9 +44,9 @@ from amqtt.mqtt.unsubscribe import UnsubscribePacket
 from tools.ctwing.streams import BadFrame
 
 __all__ = [
-    "CONNACK", "CONNECT", "DISCONNECT", "PINGREQ", "PUBACK", "PUBCOMP", "PUBLISH", "PUBREC", "PUBREL", "SUBACK",
-    "SUBSCRIBE", "UNSUBSCRIBE", "ConnackPacket", "PingRespPacket", "PubackPacket", "PubcompPacket", "PublishPacket",
-    "PubrecPacket", "SubackPacket", "SubscribePacket", "UnsubackPacket", "UnsubscribePacket",
+    "CONNACK", "CONNECT", "DISCONNECT", "PINGREQ", "PINGRESP", "PUBACK", "PUBCOMP", "PUBLISH", "PUBREC", "PUBREL",
+    "SUBACK", "SUBSCRIBE", "UNSUBSCRIBE", "ConnackPacket", "PingRespPacket", "PubackPacket", "PubcompPacket",
+    "PublishPacket", "PubrecPacket", "SubackPacket", "SubscribePacket", "UnsubackPacket", "UnsubscribePacket",
 ]
 
 FLAGS = {CONNECT: 0, PUBACK: 0, PUBREC: 0, PUBREL: 2, PUBCOMP: 0, SUBSCRIBE: 2, UNSUBSCRIBE: 2, PINGREQ: 0,
@@ -131,9 +131,21 @@ def _checked(kind: int, packet: Any) -> str:
         return "packet id 0 [MQTT-2.3.1-1]"
     if kind in (SUBSCRIBE, UNSUBSCRIBE) and not packet.payload.topics:
         return "no topic [MQTT-3.8.3-3]"
+    filters = packet.payload.topics if kind in (SUBSCRIBE, UNSUBSCRIBE) else []
+    for one in filters:
+        text = one if kind == UNSUBSCRIBE else one[0]
+        if not _filters(text):
+            return f"no topic filter: {text[:40]!r} [MQTT-4.7]"
     if kind == SUBSCRIBE and any(qos > 2 for _, qos in packet.payload.topics):
         return "QoS 3 or more [MQTT-3.8.3-4]"
     return ""
+
+
+def _filters(text: str) -> bool:
+    """Whether this is a topic filter: # is a level by itself and the last, + one by itself (MQTT 3.1.1 §4.7.1)."""
+    *levels, last = text.split("/")
+    wild = any("#" in one or ("+" in one and one != "+") for one in levels)
+    return bool(text) and "\0" not in text and not wild and (last in ("#", "+") or not set("#+") & set(last))
 
 
 def _lacks(packet: Any) -> bool:

@@ -194,7 +194,7 @@ class RelayFront(MqttFront):
 
     def _report_up(self, relay: Relay, packet: Any, row: int) -> None:
         device = relay.link.device.id
-        if self.faults.take("drop-report", device):
+        if self.withheld(relay.link):
             return
         passed = p.PublishPacket.build(f"{device}/up/{packet.topic_name}", packet.data, packet.packet_id,
                                        packet.dup_flag, packet.qos, False)
@@ -228,7 +228,7 @@ class RelayFront(MqttFront):
             self._command_down(relay, packet)
         elif kind in (p.PUBACK, p.PUBREC):
             self._report_acked(relay, packet.packet_id, raw)
-        else:
+        elif kind != p.PINGRESP or not self.faults.take("silent-beat", relay.link.device.id):
             relay.link.connection.send(raw)
 
     def _connacked(self, relay: Relay, answer: Any, raw: bytes) -> None:

@@ -133,6 +133,8 @@ class Store:
         self._insert("products", **vars(product))
 
     def product(self, number: int) -> Product | None:
+        if abs(number) >= 2**63:  # SQLite's integers
+            return None
         return next(iter(self._select(Product, "id = ?", number)), None)
 
     def products(self) -> list[Product]:

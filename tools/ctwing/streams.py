@@ -6,7 +6,9 @@ acknowledges them. Frames and packets are tcp.py's and mqtt.py's.
 
 import asyncio
 import random
+import socket
 import ssl
+import struct
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -45,6 +47,7 @@ class Link:
     expiry: asyncio.TimerHandle | None = None
     observed: dict[str, str] = field(default_factory=dict)
     power_mode: str = "DRX"
+    stirred: bool = False  # a sign of life is being followed up
 
 
 class Front(Protocol):
@@ -137,6 +140,14 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"".join(self.waiting))
             self.waiting.clear()
         self.transport.close()
+
+
+    def reset(self) -> None:
+        """Ends it by RST; a socket of this computer would say FIN."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
 
 class StreamFront:
@@ -283,6 +294,7 @@ class StreamFront:
         """A heartbeat: the device's silence counts from now."""
         self.store.update_registration(link.registration, self.loop.time(), link.peer, link.lifetime, link.binding)
         self.expects(link)
+        self._stirs(link)
 
     def expects(self, link: Link) -> None:
         if link.expiry is not None:
@@ -300,7 +312,7 @@ class StreamFront:
         """Whether a report is not taken, on purpose; with reset-report the connection ends with it."""
         reset = self.faults.take("reset-report", link.device.id)
         if reset:
-            link.connection.transport.abort()
+            link.connection.reset()
         return bool(reset or self.faults.take("drop-report", link.device.id))
 
     def uplink(self, link: Link, payload: bytes, kind: str, found: dict[str, Any] | None = None, *, mid: int = 0,
@@ -312,6 +324,7 @@ class StreamFront:
         number = self.store.add_uplink(device, self.loop.time(), payload, mid, b"", kind, topic, service)
         self._emit("uplink", f"{len(payload)} bytes, {kind}", device=device, uplink=number, payload=payload, mid=mid,
                    topic=topic, service=service, type=kind)
+        self._stirs(link)
         return number
 
     def acknowledged(self, link: Link, status: str, result: str) -> None:
@@ -330,6 +343,16 @@ class StreamFront:
 
     def _soon(self, link: Link, pause: float = PAUSE) -> None:
         self.loop.call_later(pause, self._proceed, link)
+
+    def _stirs(self, link: Link) -> None:
+        """A sign of life: what waits may go, as after a login."""
+        if not link.stirred:
+            link.stirred = True
+            self.loop.call_later(PAUSE, self._again, link)
+
+    def _again(self, link: Link) -> None:
+        link.stirred = False
+        self._proceed(link)
 
     def _proceed(self, link: Link) -> None:
         device = link.device.id

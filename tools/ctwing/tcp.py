@@ -28,14 +28,14 @@ class Gate:
 
     def __init__(self) -> None:
         self._connects: dict[str, deque[float]] = {}
-        self._banned: dict[str, float] = {}  # until when
+        self._banned: dict[str, tuple[float, float]] = {}  # until when, and for how many seconds in all
 
     def connects(self, host: str, now: float) -> str:
         """Counts a connection; why it is not let in, "" where it is."""
         self._connects = {one: times for one, times in self._connects.items() if times[-1] > now - CONNECTS_TIME}
-        self._banned = {one: until for one, until in self._banned.items() if until > now}
+        self._banned = {one: ban for one, ban in self._banned.items() if ban[0] > now}
         if host in self._banned:
-            return f"banned for {self._banned[host] - now:.0f} s more"
+            return f"banned for {self._banned[host][0] - now:.0f} s more"
         times = self._connects.setdefault(host, deque(maxlen=CONNECTS + 1))
         times.append(now)
         if len(times) > CONNECTS and times[0] > now - CONNECTS_TIME:
@@ -44,7 +44,16 @@ class Gate:
         return ""
 
     def ban(self, host: str, now: float, seconds: float) -> None:
-        self._banned[host] = now + seconds
+        self._banned[host] = now + seconds, seconds
+
+    def bans(self, now: float) -> dict[str, float]:
+        """Who is kept out, for how many seconds in all."""
+        return {host: seconds for host, (until, seconds) in self._banned.items() if until > now}
+
+    def lift(self, host: str) -> None:
+        """Lets it in again, and counts its connections anew."""
+        for known in (self._banned, self._connects):
+            known.pop(host, None)
 
 
 class TcpFront(StreamFront):
@@ -130,10 +139,32 @@ class TcpFront(StreamFront):
 
     def ban(self, device: str, seconds: float) -> None:
         """Keeps out the address from which a device connected last, and closes its connection."""
-        before = self.store.registrations(device)
-        if before:
-            self.gate.ban(before[-1].peer.rpartition(":")[0], self.loop.time(), seconds)
+        host = self._host(device)
+        if host:
+            self.gate.ban(host, self.loop.time(), seconds)
             self.end(device, "its address is banned")
+
+    def bans(self) -> dict[str | None, float]:
+        """Which devices are kept out, as far as their address is known, for how many seconds in all; None: anybody."""
+        hosts = self.gate.bans(self.loop.time())
+        known = [(device.id, self._host(device.id)) for device in self.store.devices()] if hosts else []
+        found: dict[str | None, float] = {device: hosts[host] for device, host in known if host in hosts}
+        return {None: max(hosts.values()), **found} if hosts else {}
+
+    def lift(self, device: str | None) -> bool:
+        """Ends the ban of a device's address, or all; whether there was one."""
+        hosts = list(self.gate.bans(self.loop.time()))
+        if device is not None:
+            hosts = [host for host in hosts if host == self._host(device)]
+        for host in hosts:
+            self.gate.lift(host)
+            self._emit("switch", f"ban is off: {host} may connect again", switch="ban", what="off", device=device)
+        return bool(hosts)
+
+    def _host(self, device: str) -> str:
+        """The address from which a TCP device connected last, "" where it never did."""
+        before = self.store.registrations(device)
+        return before[-1].peer.rpartition(":")[0] if before and before[-1].binding.startswith("TCP") else ""
 
     def _uplink(self, link: Link, body: bytes, row: int) -> None:
         if self.withheld(link):

@@ -8,7 +8,7 @@ import json
 from functools import cache
 from typing import Any
 
-from tools.ctwing.checks import AepError
+from tools.ctwing.checks import AepError, no_constant
 from tools.ctwing.store import Command, Product
 from tools.things import decode, encode, listing
 from tools.things.model import COMMAND, ModelError, Service, allowed
@@ -92,9 +92,11 @@ def command(product: Product, content: object) -> tuple[int, bytes] | None:
     for one in service.fields:
         if not allowed(one, values[one.name]):
             raise AepError(f"{service.identifier}: {one.name} {values[one.name]!r} is not a value of it")
-    if product.payload_format == "binary":
-        return service.id, encode.parameters(service, values)
-    return service.id, _text(values)
+    try:
+        binary = product.payload_format == "binary"
+        return service.id, encode.parameters(service, values) if binary else _text(values)
+    except UnicodeEncodeError:
+        raise AepError(f"{service.identifier}: a text has half a character in it") from None
 
 
 def frame(product: Product, given: Command) -> bytes:
@@ -109,10 +111,9 @@ def frame(product: Product, given: Command) -> bytes:
 def wrapped(given: Command) -> bytes:
     """A command as MQTT carries it, with its taskId; what is no JSON goes as a text."""
     try:
-        inner = json.loads(given.content)
+        return _text({"taskId": given.task, "payload": json.loads(given.content, parse_constant=no_constant)})
     except (ValueError, RecursionError):
-        inner = given.content.decode(errors="replace")
-    return _text({"taskId": given.task, "payload": inner})
+        return _text({"taskId": given.task, "payload": given.content.decode(errors="replace")})
 
 
 def _text(values: dict[str, Any]) -> bytes:

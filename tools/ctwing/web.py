@@ -27,6 +27,7 @@ from tools.ctwing.checks import (
     REQUESTS,
     AepError,
     Unknown,
+    no_constant,
 )
 from tools.ctwing.faults import MESSAGE, TABLE
 from tools.ctwing.session import peer_name
@@ -124,6 +125,9 @@ async def _body(request: web.Request, wanted: Mapping[str, Field]) -> dict[str, 
         raise AepError(f"the body is {request.content_type}; send JSON with Content-Type: application/json")
     try:
         found = json.loads(await request.read())
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise AepError(f"the body has half a character in it: {error.object[error.start]!r}") from None
     except (ValueError, RecursionError) as error:
         raise AepError(f"the body is no JSON: {error}") from None
     if not isinstance(found, dict):
@@ -175,14 +179,10 @@ def bytes_shown(payload: bytes) -> dict[str, Any]:
     out: dict[str, Any] = {"hex": payload.hex(), "base64": base64.b64encode(payload).decode(), "text": None}
     try:
         out["text"] = payload.decode()
-        out["json"] = json.loads(payload, parse_constant=_no_constant)
+        out["json"] = json.loads(payload, parse_constant=no_constant)
     except (ValueError, RecursionError):
         pass
     return out
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")  # Python reads NaN, browsers do not
 
 
 def text_of(psk: str) -> str:
@@ -346,6 +346,8 @@ async def get_faults(request: web.Request) -> web.Response:
     for armed in request.app[AEP].front.faults.on():
         on.setdefault(armed.switch.name, []).append(
             {"device": armed.device, "left": armed.left, "value": armed.value, "struck": armed.struck})
+    bans = request.app[AEP].tcp.bans().items()
+    on["ban"] = [{"device": one, "left": None, "value": seconds, "struck": 1} for one, seconds in bans]
     return web.json_response([
         {"name": switch.name, "text": switch.text, "when": switch.when, "argument": switch.argument,
          "default": switch.default, "counts": switch.when == MESSAGE, "on": on.get(switch.name, [])}
