@@ -21,6 +21,7 @@ _COMING = (2, 3, 4, 5, 6, 7, 11)  # data call, name, socket, handshake, Register
 _ROOM = const(2048)  # bytes of an answer: the longest that atcmd gives, a downlink of 980 bytes in hex
 _UNSEEN = const(3000)  # ms after registration in which an Observe would have shown; with auto_ack it may not
 _REFUSED_WAIT = const(12000)  # ms for the answer to Register after the Observe: two repeats are inside
+_SENDING = const(1000)  # ms in which the modem sends a report, radio connection and all; estimate
 _PAUSE = const(200)  # ms between two looks at a client that ends
 _DONE, _MALFORMED = const(2), const(11)  # 2.04, 4.00 (ctwing.md §1.6)
 _MOST = const(16)  # entries of the buffer that are read at once: more than any keeps
@@ -88,8 +89,9 @@ class Client:
         return READY if self.registered and self._clock.now() - self._since >= _UNSEEN else WAITING
 
     def report(self, payload: bytes, confirmed: bool, until: int) -> int:
-        """HANDED_OVER once the modem has taken it: after an Observe that overtook the answer to Register it may not at
-        once. Raises SessionLost or NotObserved where it does not."""
+        """HANDED_OVER once the modem has taken it and, where it is `confirmed`, has had the time to send it or the
+        platform has spoken since; after an Observe that overtook the answer to Register it may not take it at once.
+        Raises SessionLost or NotObserved."""
         command = 'AT+QLWNOTIFY=19,0,0,2,%d,"%s",0,%d' % (
             len(payload), ubinascii.hexlify(payload).decode(), confirmed,
         )  # fmt: skip
@@ -99,6 +101,11 @@ class Client:
                 if self.registered and not self.observed:
                     raise NotObserved("the modem takes no report, and no Observe on 19/0/0 was seen")
                 raise SessionLost("the modem takes no report: registered and observed?")
+            self._clock.sleep(_PAUSE)
+        waiting, end = len(self._writes), self._clock.now() + (_SENDING if confirmed else 0)
+        while len(self._writes) == waiting and self._clock.now() < min(until, end):
+            if self.state() not in (READY, WAITING):
+                raise SessionLost("the registration is gone while a report is under way")
             self._clock.sleep(_PAUSE)
         return HANDED_OVER
 

@@ -121,6 +121,25 @@ def test_the_address_of_last_time_serves_where_the_name_does_not_resolve():
             fake.Sockets.gone = False
 
 
+def test_a_report_counts_as_handed_over_once_the_modem_has_had_time_to_send_it():
+    """Until then a power cut may take it from the modem, and it is to be in the outbox still."""
+    modem = generic()
+    made = opened(modem)
+    began = modem.time
+    assert made.send(b"x", began + 60000) == s.HANDED_OVER and 1000 <= modem.time - began < 1500
+    modem.answers["AT+QLWRD"] = [WRITE, ERROR]
+    began = modem.time
+    assert made.send(b"x", began + 60000) == s.HANDED_OVER and modem.time - began < 500, "the platform has spoken"
+    assert made.receive(modem.time + 500) == b"helloworld ack"
+    began = modem.time
+    modem.later(began + 500, "QLWSTATUS?", "+QLWSTATUS: 13")
+    assert "gone" in raised(s.SessionLost, made.send, b"x", began + 60000)
+    modem = generic()
+    made = opened(modem, report_type="non")
+    began = modem.time
+    assert made.send(b"x", began + 60000) == s.HANDED_OVER and modem.time == began, "nobody waits for a NON"
+
+
 # -- a group without Update ----------------------------------------------------------------------------------------
 
 
