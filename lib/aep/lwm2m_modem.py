@@ -155,6 +155,7 @@ class Session:
         self._alive = -1  # the same in clock ms; -1: not in this power-on
         self._owed = False  # reports went up since the last Update
         self._unkept = []  # [what answers it, payload]: downlinks that found no room yet
+        self._heard = []  # payloads of downlinks that are kept, for `receive`
         self._client = None
         self.resumed = False
         self.direct = False  # opened without a message
@@ -191,7 +192,9 @@ class Session:
         confirmed = sure or self._settings["report.type"] == "con"
         self._owed = True
         try:
-            return self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+            receipt = self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+            self._hear()
+            return receipt
         except (s.SessionLost, s.NotObserved):
             self._alive = -1  # and the next opening registers
             raise
@@ -200,9 +203,10 @@ class Session:
         """The next downlink's payload, or None at `until`. Raises SessionLost or NoModem."""
         clock = self.clock
         while True:
-            payload = self._downlink()
-            if payload is not None:
-                return payload
+            if not self._heard:
+                self._hear()
+            if self._heard:
+                return self._heard.pop(0)
             left = until - clock.now()
             if left <= 0 or asleep:
                 self._check()
@@ -276,9 +280,7 @@ class Session:
         if self.closes and self._alive >= 0:
             try:
                 self._client.leave(self.clock.now() + LEAVE_WAIT)  # type: ignore[attr-defined]
-                for _ in range(_MOST):
-                    if self._downlink() is None:
-                        break
+                self._hear()
             except NoModem:  # then its registration ends with its lifetime
                 pass
         self._client = None
@@ -331,6 +333,7 @@ class Session:
             clock.sleep(_POLL)
         self._lifetime = lifetime
         self._agreed()
+        self._hear()
 
     def _update(self) -> bool:
         """Whether the modem has taken it; an answer is not seen, but one that ends the registration is, later."""
@@ -349,6 +352,14 @@ class Session:
             self._alive = -1
             self.refresh = True
             raise s.SessionLost("the modem's registration is gone")
+
+    def _hear(self) -> None:
+        """What has come is kept, and answered, without waiting for `receive`."""
+        for _ in range(_MOST):
+            payload = self._downlink()
+            if payload is None:
+                break
+            self._heard.append(payload)
 
     def _downlink(self):
         """A downlink that is on flash now, and answered; None where there is none."""

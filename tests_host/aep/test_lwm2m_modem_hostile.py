@@ -140,6 +140,17 @@ def test_a_report_counts_as_handed_over_once_the_modem_has_had_time_to_send_it()
     assert made.send(b"x", began + 60000) == s.HANDED_OVER and modem.time == began, "nobody waits for a NON"
 
 
+def test_what_came_with_the_registration_or_a_report_is_kept_at_once():
+    """The AEP group has told the platform already: what a power cut may take is to be little."""
+    modem, store = group(NMGR=["2,6869", ""]), Store()
+    made = opened(modem, None, store)
+    assert store.kept == [b"hi"]
+    modem.answers["AT+NMGR"] = ["2,686f", "2,6875", ""]
+    made.send(b"x", modem.time + 60000)
+    assert store.kept == [b"hi", b"ho", b"hu"]
+    assert [made.receive(modem.time + 500) for _ in range(4)] == [b"hi", b"ho", b"hu", None]
+
+
 # -- a group without Update ----------------------------------------------------------------------------------------
 
 

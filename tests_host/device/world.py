@@ -50,7 +50,7 @@ def image(config: str | None, app: str | None, engine: str = "cpython", protocol
 class World:
     """`config` are settings beside the server's address, None for no config.json; `app` is another app.py; the VM's
     heap is bounded; `power_mode` is the product's; `dtls` is None without DTLS, else how our own server is; `client` is
-    what the image has of an LwM2M client of its own; the rest changes the carrier's network (tools/module/profiles/networks.py)."""
+    the image's own LwM2M client; the rest changes the carrier's network (tools/module/profiles/networks.py)."""
 
     def __init__(self, config: dict | None = {}, app: str | None = None, *, provisioned: bool = True, seed: int = 1,  # noqa: B006
                  loss: float = 0.0, platform: bool = True, engine: str = "cpython", power_mode: str = "PSM",
