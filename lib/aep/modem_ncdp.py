@@ -21,6 +21,7 @@ _REGISTERED = ("REGISTERED", "REGISTERED_AND_OBSERVED", "MO_DATA_ENABLED")
 _REFUSED = ("REJECTED_BY_SERVER", "REG_FAILED")
 _FAILED = ("TIMEOUT", "TIMEOUT_AND_RETRYING", "DEREGISTERED", "NO_UE_IP")
 _ON_THE_WAY = ("0", "1")  # AT+QLWULDATASTATUS?: not sent, sent
+_UNCONFIRMED = ("0x0000", "0x0001", "0x0010")  # AT+QLWULDATAEX, by lwm2m.rai; CON has one release, after the answer
 _GOOD = "4"
 _RESET = "5"
 _SEQUENCES = const(255)
@@ -70,7 +71,8 @@ class Client:
         """ACKNOWLEDGED once the poll says so. Raises SessionLost or Silent."""
         sequence = Client.sequence = Client.sequence % _SEQUENCES + 1
         data = ubinascii.hexlify(payload).decode()
-        mode = "0x0100,%d" % sequence if confirmed else "0x0000"
+        rai = self._settings["lwm2m.rai"]
+        mode = ("0x0101,%d" if rai else "0x0100,%d") % sequence if confirmed else _UNCONFIRMED[rai]
         if not taken("AT+QLWULDATAEX=%d,%s,%s" % (len(payload), data, mode)):
             raise SessionLost("the modem takes no report: registered and observed?")
         if not confirmed:

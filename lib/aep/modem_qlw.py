@@ -92,8 +92,9 @@ class Client:
         """HANDED_OVER once the modem has taken it and, where it is `confirmed`, has had the time to send it or the
         platform has spoken since; after an Observe that overtook the answer to Register it may not take it at once.
         Raises SessionLost or NotObserved."""
-        command = 'AT+QLWNOTIFY=19,0,0,2,%d,"%s",0,%d' % (
-            len(payload), ubinascii.hexlify(payload).decode(), confirmed,
+        rai = self._settings["lwm2m.rai"]
+        command = 'AT+QLWNOTIFY=19,0,0,2,%d,"%s",0,%d%s' % (
+            len(payload), ubinascii.hexlify(payload).decode(), confirmed, ",%d" % rai if rai else "",
         )  # fmt: skip
         end = min(until, self._clock.now() + _REFUSED_WAIT)
         while not taken(command):

@@ -16,6 +16,7 @@ SETTINGS = {
     "server.host": "lwm2m.ctwing.cn", "server.port": 5683, "lwm2m.lifetime": 86400, "lwm2m.ack_timeout": 2000,
     "lwm2m.retries": 4, "report.interval": 21600, "report.type": "con", "lwm2m.update": "needed", "security": "none",
     "lwm2m.endpoint": "imei", "lwm2m.engine": "modem", "lwm2m.keepalive": 0, "psk": "", "psk_hex": "", "psk_id": "",
+    "lwm2m.rai": 0,
 }  # fmt: skip
 OBSERVE = '+QLWRD: 0,"observe",44297,0,19,0,0'
 WRITE = '+QLWRD: 0,"write",44299,19,1,0,2,14,68656C6C6F776F726C642061636B,0'

@@ -151,6 +151,49 @@ def test_what_came_with_the_registration_or_a_report_is_kept_at_once():
     assert [made.receive(modem.time + 500) for _ in range(4)] == [b"hi", b"ho", b"hu", None]
 
 
+def test_release_assistance_goes_with_the_report_where_it_is_asked_for():
+    """Guide §4.1.4.1: the default is 0, and is not said."""
+    for rai, kind, tail in ((0, "con", '",0,1'), (1, "con", '",0,1,1'), (2, "con", '",0,1,2'), (1, "non", '",0,0,1')):
+        modem = generic()
+        opened(modem, lwm2m_rai=rai, report_type=kind).send(b"x", modem.time + 60000)
+        assert modem.sent[-1].endswith(tail)
+    modes = ((1, "con", ",0x0101,1"), (2, "con", ",0x0101,1"), (1, "non", ",0x0001"), (2, "non", ",0x0010"))
+    for rai, kind, mode in modes:
+        modem = group()
+        opened(modem, lwm2m_rai=rai, report_type=kind).send(b"x", modem.time + 60000)
+        assert modem.sent[-1].endswith(mode)
+
+
+def test_a_loss_is_seen_in_light_sleep_at_the_next_look_not_at_the_next_wake():
+    modem = generic()
+    made = opened(modem)
+    began = modem.time
+    modem.later(began + 15000, "QLWSTATUS?", "+QLWSTATUS: 13")
+    raised(s.SessionLost, made.receive, began + 3600000, True)
+    assert modem.time - began <= 30000
+
+
+def test_a_kept_session_updates_where_it_is_told_to():
+    modem = generic()
+    made = opened(modem)
+    made.refresh = True
+    made.open(modem.time + 1000)
+    assert made.resumed and modem.sent[-1] == "AT+QLWUPDATE=0,86400" and not made.refresh
+
+
+def test_a_task_that_was_answered_before_is_answered_again():
+    payload, _, modem = came(WRITE, verdicts=(s.DONE,))
+    assert payload == b"helloworld ack" and modem.sent[-1] == "AT+QLWWRRSP=44299,2"
+
+
+def test_what_was_deregistered_is_no_registration_of_the_next_wake():
+    modem = generic()
+    made = opened(modem)
+    made.deregister(modem.time + 5000)
+    assert modem.sent[-1] == "AT+QLWDEREG" and (events.DEREGISTERED, 0) in modem.noted
+    assert made.saved()["loc"] == "" and made.left() is None
+
+
 # -- a group without Update ----------------------------------------------------------------------------------------
 
 

@@ -124,6 +124,12 @@ def test_at_errors_in_the_first_wake_are_not_taken_for_an_image_without_a_client
     assert check(run).readings_waiting == 0 and notes(run, "session registered")
 
 
+@pytest.mark.parametrize(("family", "client"), CLIENTS)
+def test_the_modem_takes_reports_with_release_assistance(family, client):
+    run, verdict = played(family=family, client=client, config={**MODEM, "lwm2m.rai": 2})
+    assert verdict.passed() and not notes(run, "ERROR")
+
+
 def test_no_fault_is_made_of_an_update_that_the_group_has_not():
     run, verdict = played(client="ncdp", config={**MODEM, "lwm2m.update": "each_exchange"})
     assert verdict.passed() and not notes(run, "ERROR")
