@@ -425,6 +425,7 @@ def test_auto_takes_the_client_that_acknowledges_and_does_not_fail():
     saved = dict(modem_file.SAVED)
     assert choice(group(), saved) and not choice(generic(), dict(modem_file.SAVED))
     assert not choice(group(), dict(modem_file.SAVED), security="psk")
+    assert not choice(group(), dict(modem_file.SAVED), **{"lwm2m.endpoint": "urn:imei"})
     assert not choice(group(**{"NCDP=?": SILENT}), dict(modem_file.SAVED)), "our own client needs no AT command"
     assert modem_file.SAVED["learn"] == {}, "nothing is noted in the table itself"
     for _ in range(2):
