@@ -9,6 +9,7 @@ is comes later: a command that follows, or that the modem has not said that its 
 Nothing of the modem's client outlives power-off (guide §6.1), so each wake from PSM registers.
 """
 
+import ubinascii
 from micropython import const
 
 try:
@@ -16,12 +17,11 @@ try:
 except ImportError:
     lwm2m = None
 
-from aep import refusals
 from aep import session as s
 from aep.shortcuts import Shortcuts
 from device import events, orders
-from link import at
-from link.fault import NoModem
+from link import at, sockets
+from link.fault import BACK_OFF, NoModem
 from store.shape import shaped
 
 # What a client says of itself.
@@ -36,6 +36,7 @@ _TRIED = "m"  # and how opening by it has gone (aep/shortcuts.py)
 _LOCATION = "modem"  # in saved(): a registration that is not our own client's
 _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
 _OBSERVE_WAIT = const(12000)  # ms for the Observe after that, as in registration.py
+_DOWN = const(512)  # bytes, the design limit of a downlink (ctwing.md §2.5): a longer one is refused
 _MOST = const(16)  # downlinks that are taken out of the modem before one is handed on
 _STALE = const(1000)  # ms within which a bad end may still be that of the registration before; estimate
 LEAVE_WAIT = const(4000)  # ms for a deregistration: one lost and repeated datagram is inside
@@ -106,6 +107,7 @@ def _look() -> int:
     if taken("AT+NCDP=?"):
         return 2  # the only one that tells what became of a report
     if not taken("AT+QLWCFG?"):
+        at.send("AT")  # a modem that refuses everything says nothing of its image
         return 0
     return 1 if lwm2m is None else 3
 
@@ -119,6 +121,17 @@ def taken(command: str) -> bool:
             raise
         return False
     return True
+
+
+def unhexed(digits: str, size: str):
+    """The downlink of `size` bytes, None where it is none. Of one that did not fit atcmd's buffer what there is: it is
+    refused for its length."""
+    try:
+        payload = ubinascii.unhexlify(digits[: len(digits) // 2 * 2])
+        whole = len(digits) == 2 * int(size)
+    except ValueError:
+        return None
+    return payload if whole or len(payload) > _DOWN else None
 
 
 class Session:
@@ -135,12 +148,14 @@ class Session:
         self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
         saved = shaped(saved, SAVED)
         self._shortcuts = Shortcuts(dict(saved["learn"]))
+        self._address = saved["addr"] if saved["server"] == self._server else ""  # as it was last resolved
         ours = saved["loc"] == _LOCATION and saved["server"] == self._server and saved["ep"] == device.endpoint
         self._at = saved["at"] if ours else 0  # Unix time of the last Register or Update, as far as we know
         self._lifetime = saved["lt"] if ours else 0
         self._alive = -1  # the same in clock ms; -1: not in this power-on
         self._owed = False  # reports went up since the last Update
         self._unkept = []  # [what answers it, payload]: downlinks that found no room yet
+        self._heard = []  # payloads of downlinks that are kept, for `receive`
         self._client = None
         self.resumed = False
         self.direct = False  # opened without a message
@@ -166,16 +181,21 @@ class Session:
         try:
             self._register(until)
             good = True
+        except NoModem:
+            self._shortcuts.learned.pop(_GROUP, None)  # is it still the image that it was?
+            raise
         finally:
             self._shortcuts.outcome(_TRIED, good)
 
     def send(self, payload: bytes, until: int, sure: bool = False, service: int = 0, task=None) -> int:
-        """One report. Raises SessionLost, Silent or NoModem."""
+        """One report. Raises SessionLost, NotObserved, Silent or NoModem."""
         confirmed = sure or self._settings["report.type"] == "con"
         self._owed = True
         try:
-            return self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
-        except s.SessionLost:
+            receipt = self._client.report(payload, confirmed, until)  # type: ignore[attr-defined]
+            self._hear()
+            return receipt
+        except (s.SessionLost, s.NotObserved):
             self._alive = -1  # and the next opening registers
             raise
 
@@ -183,9 +203,10 @@ class Session:
         """The next downlink's payload, or None at `until`. Raises SessionLost or NoModem."""
         clock = self.clock
         while True:
-            payload = self._downlink()
-            if payload is not None:
-                return payload
+            if not self._heard:
+                self._hear()
+            if self._heard:
+                return self._heard.pop(0)
             left = until - clock.now()
             if left <= 0 or asleep:
                 self._check()
@@ -195,15 +216,20 @@ class Session:
 
     def due(self, settings: dict) -> bool:
         """Whether `settle` has something to do."""
-        return self._owed and settings["lwm2m.update"] == "each_exchange" or orders.UPDATE in orders.pending
+        each = self._owed and settings["lwm2m.update"] == "each_exchange" and self._client.updates  # type: ignore[attr-defined]
+        return each or orders.UPDATE in orders.pending
 
     def settle(self, until: int, settings: dict) -> None:
-        """Updates the registration where that is asked for. Raises SessionLost where it cannot be."""
+        """Updates the registration where that is asked for, or makes it anew where the client has no Update. Raises
+        SessionLost where it cannot be, or as `open`."""
         if self.due(settings):
             self._settings = settings
             if orders.take(orders.UPDATE):
                 self._note(events.UPDATE_ASKED)
-            if not self._update():
+            if not self._client.updates:  # type: ignore[attr-defined]
+                self._alive = -1
+                self.open(until)
+            elif not self._update():
                 self.refresh = True
                 raise s.SessionLost("the modem takes no Update")
 
@@ -241,7 +267,7 @@ class Session:
         out = dict(SAVED)
         out.update({
             "form": 1, "server": self._server, "ep": self._device.endpoint, "loc": _LOCATION if self._at else "",
-            "at": self._at, "lt": self._lifetime, "learn": dict(self._shortcuts.learned),
+            "at": self._at, "lt": self._lifetime, "addr": self._address, "learn": dict(self._shortcuts.learned),
         })  # fmt: skip
         return out
 
@@ -254,9 +280,7 @@ class Session:
         if self.closes and self._alive >= 0:
             try:
                 self._client.leave(self.clock.now() + LEAVE_WAIT)  # type: ignore[attr-defined]
-                for _ in range(_MOST):
-                    if self._downlink() is None:
-                        break
+                self._hear()
             except NoModem:  # then its registration ends with its lifetime
                 pass
         self._client = None
@@ -278,11 +302,17 @@ class Session:
         return Client(self._settings, self._device, self.clock)
 
     def _register(self, until: int) -> None:
-        clock = self.clock
+        clock, found = self.clock, self._settings
         client = self._client = self._made()
         self.closes = client.closes
-        lifetime = self._settings["lwm2m.lifetime"]
-        client.begin(until)
+        if not client.closes:  # what waits is under the registration before: the platform gives it again
+            self._unkept = []
+        lifetime = found["lwm2m.lifetime"]
+        host, port = found["server.host"], found["server.port"]
+        self._address, kept = sockets.resolve_or(host, port, self._device.address, self._address)
+        if kept:
+            self._note(events.NAME_KEPT)
+        client.begin(until, self._address)
         began = clock.now()
         end, observed = min(until, began + _REGISTER_WAIT), 0
         while True:
@@ -292,7 +322,7 @@ class Session:
             if clock.now() - began < _STALE:
                 state = WAITING
             if state == REFUSED:
-                raise refusals.NotProvisioned("the platform refused the modem's Register")
+                raise _refused()
             if state == FAILED or clock.now() >= end:
                 if observed:
                     raise s.NotObserved("no Observe on 19/0/0")
@@ -303,6 +333,7 @@ class Session:
             clock.sleep(_POLL)
         self._lifetime = lifetime
         self._agreed()
+        self._hear()
 
     def _update(self) -> bool:
         """Whether the modem has taken it; an answer is not seen, but one that ends the registration is, later."""
@@ -321,6 +352,14 @@ class Session:
             self._alive = -1
             self.refresh = True
             raise s.SessionLost("the modem's registration is gone")
+
+    def _hear(self) -> None:
+        """What has come is kept, and answered, without waiting for `receive`."""
+        for _ in range(_MOST):
+            payload = self._downlink()
+            if payload is None:
+                break
+            self._heard.append(payload)
 
     def _downlink(self):
         """A downlink that is on flash now, and answered; None where there is none."""
@@ -343,3 +382,13 @@ class Session:
             if verdict in (s.KEPT, s.DONE):
                 return payload
         return None
+
+
+def _refused():
+    """The fault that a refused Register is. The modem does not say with which code: it may be a platform that is busy,
+    which no person has to mend."""
+    from aep import refusals
+
+    fault = refusals.NotProvisioned("the platform refused the modem's Register, the modem does not say why")
+    fault.action = BACK_OFF
+    return fault

@@ -2,7 +2,7 @@
 go through it, object 19 through the AT commands of the same client, since the class documents no call for data."""
 
 from aep import modem_qlw
-from aep.lwm2m_modem import FAILED, READY, lwm2m
+from aep.lwm2m_modem import FAILED, WAITING, lwm2m
 from link.fault import NoModem
 
 _SSID = 1000  # of the server, in Quectel's example
@@ -21,16 +21,17 @@ class Client(modem_qlw.Client):
 
     def _told(self, args) -> None:
         """(event id, event code, text): only the text is documented, by an example."""
-        text = args[2]
+        text = str(args)
         if '"ready","successfully"' in text:
             self._seen()
         elif '"ready","failed"' in text:
             self._failed = True
 
-    def _configure(self) -> None:
+    def _configure(self, host: str) -> None:
         found, native = self._settings, self._object
         secured = found["security"] == "psk"
-        uri = "%s://%s:%d" % ("coaps" if secured else "coap", found["server.host"], found["server.port"])
+        host = "[" + host + "]" if ":" in host else host  # RFC 3986 §3.2.2
+        uri = "%s://%s:%d" % ("coaps" if secured else "coap", host, found["server.port"])
         security = [1, _SSID, uri, 0, 0 if secured else 3]
         if secured:
             security += [found["psk_id"] or self._device.imei, modem_qlw.hex_key(found)]
@@ -47,7 +48,7 @@ class Client(modem_qlw.Client):
     def state(self) -> int:
         """As modem_qlw.Client."""
         found = modem_qlw.Client.state(self)
-        return FAILED if self._failed and found != READY and not self.registered else found
+        return FAILED if self._failed and found == WAITING and not self.registered else found
 
     def update(self, lifetime: int) -> bool:
         """By the lifetime of the configuration."""

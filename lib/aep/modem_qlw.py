@@ -8,8 +8,8 @@ read by QLWRD still says that all is well, and a refused QLWNOTIFY that it is no
 import ubinascii
 from micropython import const
 
-from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING, taken
-from aep.session import HANDED_OVER, SessionLost
+from aep.lwm2m_modem import FAILED, LEAVE_WAIT, READY, REFUSED, WAITING, taken, unhexed
+from aep.session import HANDED_OVER, NotObserved, SessionLost
 from link import at
 from link.fault import NoModem
 
@@ -21,6 +21,7 @@ _COMING = (2, 3, 4, 5, 6, 7, 11)  # data call, name, socket, handshake, Register
 _ROOM = const(2048)  # bytes of an answer: the longest that atcmd gives, a downlink of 980 bytes in hex
 _UNSEEN = const(3000)  # ms after registration in which an Observe would have shown; with auto_ack it may not
 _REFUSED_WAIT = const(12000)  # ms for the answer to Register after the Observe: two repeats are inside
+_SENDING = const(1000)  # ms in which the modem sends a report, radio connection and all; estimate
 _PAUSE = const(200)  # ms between two looks at a client that ends
 _DONE, _MALFORMED = const(2), const(11)  # 2.04, 4.00 (ctwing.md §1.6)
 _MOST = const(16)  # entries of the buffer that are read at once: more than any keeps
@@ -30,6 +31,7 @@ class Client:
     """One registration by these commands. `registered` once the platform has answered, whether it observes or not."""
 
     closes = False  # what nobody answers the platform keeps
+    updates = True
 
     def __init__(self, settings: dict, device, clock) -> None:
         self._settings = settings
@@ -41,7 +43,7 @@ class Client:
         self.registered = False
         self.observed = False
 
-    def begin(self, until: int) -> None:
+    def begin(self, until: int, host: str) -> None:
         """Configures and registers: a client that is still registered deregisters first. Raises NoModem."""
         found = self._settings
         self.registered = self.observed = False
@@ -53,19 +55,19 @@ class Client:
         taken('AT+QLWCFG="dtls_mode",0')
         at.send('AT+QLWCFG="auto_ack",1')
         at.send('AT+QLWCFG="lifetime_enable",0')
-        self._configure()
+        self._configure(host)
         taken("AT+QLWDELOBJ=19")
         at.send("AT+QLWADDOBJ=19,0,1,0")
         at.send("AT+QLWADDOBJ=19,1,1,0")
         self._register()
 
-    def _configure(self) -> None:
+    def _configure(self, host: str) -> None:
         found = self._settings
         end = "3,0"  # the guide's plain form ends with one more 0, whatever it means
         if found["security"] == "psk":
             end = '0,"%s","%s"' % (found["psk_id"] or self._device.imei, hex_key(found))
         at.send('AT+QLWCONFIG=0,"%s",%d,"%s",%d,%s' % (
-            found["server.host"], found["server.port"], self._device.endpoint, found["lwm2m.lifetime"], end,
+            host, found["server.port"], self._device.endpoint, found["lwm2m.lifetime"], end,
         ))  # fmt: skip
 
     def _register(self) -> None:
@@ -87,15 +89,24 @@ class Client:
         return READY if self.registered and self._clock.now() - self._since >= _UNSEEN else WAITING
 
     def report(self, payload: bytes, confirmed: bool, until: int) -> int:
-        """HANDED_OVER once the modem has taken it: after an Observe that overtook the answer to Register it may not at
-        once. Raises SessionLost where it does not."""
-        command = 'AT+QLWNOTIFY=19,0,0,2,%d,"%s",0,%d' % (
-            len(payload), ubinascii.hexlify(payload).decode(), confirmed,
+        """HANDED_OVER once the modem has taken it and, where it is `confirmed`, has had the time to send it or the
+        platform has spoken since; after an Observe that overtook the answer to Register it may not take it at once.
+        Raises SessionLost or NotObserved."""
+        rai = self._settings["lwm2m.rai"]
+        command = 'AT+QLWNOTIFY=19,0,0,2,%d,"%s",0,%d%s' % (
+            len(payload), ubinascii.hexlify(payload).decode(), confirmed, ",%d" % rai if rai else "",
         )  # fmt: skip
         end = min(until, self._clock.now() + _REFUSED_WAIT)
         while not taken(command):
             if self._clock.now() >= end or self.state() not in (READY, WAITING):
+                if self.registered and not self.observed:
+                    raise NotObserved("the modem takes no report, and no Observe on 19/0/0 was seen")
                 raise SessionLost("the modem takes no report: registered and observed?")
+            self._clock.sleep(_PAUSE)
+        waiting, end = len(self._writes), self._clock.now() + (_SENDING if confirmed else 0)
+        while len(self._writes) == waiting and self._clock.now() < min(until, end):
+            if self.state() not in (READY, WAITING):
+                raise SessionLost("the registration is gone while a report is under way")
             self._clock.sleep(_PAUSE)
         return HANDED_OVER
 
@@ -132,7 +143,7 @@ class Client:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """What waits in the modem's buffer: it ends with ERROR (guide §4.1.4.2). Raises NoModem."""
+        """What waits in the modem's buffer: it ends with ERROR (guide §4.1.4.2), or nothing. Raises NoModem."""
         for _ in range(_MOST):
             try:
                 text = at.send("AT+QLWRD", 5, self._room)
@@ -140,23 +151,22 @@ class Client:
                 if "ERROR" in str(fault):
                     return
                 raise
-            self._take(text)
+            if not text:
+                return
+            for line in text.split("\n"):
+                if line.startswith("+QLWRD:"):
+                    self._take([field.strip(' "') for field in line[7:].split(",")])
 
-    def _take(self, text: str) -> None:
-        """+QLWRD: left,"observe",mid,flag,19,0,0 or left,"write",mid,19,1,0,2,length,hex,index. Anything else is not
-        for us."""
-        fields = text[text.find(":") + 1 :].split(",")
-        kind = fields[1].strip('"') if len(fields) > 6 else ""
+    def _take(self, fields: list) -> None:
+        """left,"observe",mid,flag,19,0,0 or left,"write",mid,19,1,0,2,length,hex,index. Anything else is not for us;
+        the index is missing where atcmd's buffer was too short."""
+        kind = fields[1] if len(fields) > 6 else ""
         if kind == "observe" and fields[4:7] == ["19", "0", "0"]:
             self.observed = fields[3] == "0"
-        elif kind == "write" and fields[3:7] == ["19", "1", "0", "2"] and len(fields) == 10:
-            try:
-                mid, payload = int(fields[2]), ubinascii.unhexlify(fields[8].strip('"'))
-                whole = len(payload) == int(fields[7])
-            except ValueError:
-                return
-            if whole:
-                self._writes.append([mid, payload])
+        elif kind == "write" and fields[3:7] == ["19", "1", "0", "2"] and 9 <= len(fields) <= 10:
+            payload = unhexed(fields[8], fields[7])
+            if payload is not None and fields[2].isdigit():
+                self._writes.append([int(fields[2]), payload])
 
     def _number(self) -> int:
         """AT+QLWSTATUS?, -1 where the image has no such command, or answers otherwise."""

@@ -16,7 +16,7 @@ _STATE = "/usr/state/"
 _TRIAL_WAKES = const(2)
 _LONGEST = const(4096)  # bytes of config.json
 # Of the table: settings saved under it need no check. A test compares; write there what it says.
-TABLE_MARK = const(0x23F4B1DD)
+TABLE_MARK = const(0xEAA4565)
 
 _current = []  # the one Settings of this boot
 

@@ -37,6 +37,7 @@ TABLE = [
     ["lwm2m.keepalive", "int", "s", 0, 86400, 0, "sleep mode: Update so often, to stay reachable; 0: never"],
     ["lwm2m.ack_timeout", "int", "ms", 500, 10000, 2000, "CoAP ACK_TIMEOUT: wait before the first retransmission"],
     ["lwm2m.retries", "int", "", 0, 8, 4, "CoAP MAX_RETRANSMIT"],
+    ["lwm2m.rai", "int", "", 0, 2, 0, "engine modem: release the radio after a report: 1 at once, 2 after its answer"],
     ["report.interval", "int", "s", 60, 1116000, 21600, "time between wakes; rounded up to what T3412 can say"],
     ["report.batch", "int", "", 1, 16, 4, "most entries of the outbox in one uplink; 512 bytes bound it as well"],
     ["report.type", "choice", "", ("con", "non"), None, "con", "con: acknowledged; non: may be lost unseen"],

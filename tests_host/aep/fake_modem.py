@@ -6,7 +6,7 @@ exception; a command without one is OK and empty.
 
 import sys
 
-from link.fault import NoModem
+from link.fault import NoModem, NoName
 
 ERROR = NoModem("ERROR")
 SILENT = NoModem("timeout")
@@ -74,11 +74,18 @@ class Modem:
 
 
 class Sockets:
-    """Stands in for link/sockets.py."""
+    """Stands in for link/sockets.py; `gone`: the name does not resolve any more."""
+
+    ADDRESS = "221.229.214.202"
+    gone = False
 
     @staticmethod
-    def resolve(host, port, own):
-        return "221.229.214.202"
+    def resolve_or(host, port, own, last):
+        if not Sockets.gone:
+            return Sockets.ADDRESS, False
+        if not last:
+            raise NoName(host)
+        return last, True
 
 
 FILES = ("lwm2m_modem", "modem_qlw", "modem_ncdp")
@@ -95,7 +102,7 @@ def session_files():
         __import__("aep." + name)
         made.append(sys.modules["aep." + name])
         made[-1].at = At
-    made[2].sockets = Sockets
+    made[0].sockets = Sockets
     for name in ("link.at", "link.sockets"):
         del sys.modules[name]
         if taken[name] is not None:

@@ -15,11 +15,11 @@ from tools import journal
 from tools.module.flash import Flash
 from tools.module.modem.misc import NEXT_REASON
 from tools.scenario import Run
-from tools.world.events import Events
+from tools.world.events import Event, Events
 
-PROGRAM, CUT, LOST = "program", "cut", "lost"
+PROGRAM, CUT, LOST, COMMAND = "program", "cut", "lost", "command"
 """The power goes in the midst of the n-th flash program, or as the n-th datagram has been let go; or that datagram is
-lost and the power stays."""
+lost and the power stays; or the power goes as the modem has carried out the n-th AT command."""
 
 HOWS = (PROGRAM, CUT, LOST)
 BOOTS = 12  # of one wake; more is a tight loop
@@ -65,7 +65,7 @@ class Stretch:
 
     def __init__(self, world: World, scene: Scene, how: str = PROGRAM, n: int = 0) -> None:
         self.world, self.scene, self.how, self.n = world, scene, how, n
-        self.programs = self.datagrams = 0
+        self.programs = self.datagrams = self.commands = 0
         self.went = False
 
     def run(self) -> None:
@@ -76,10 +76,12 @@ class Stretch:
         network.down = lambda *args: self._carry(down, args)  # type: ignore[method-assign]
         network.flows.up = lambda *args: self._carry(segments_up, args)  # type: ignore[method-assign]
         network.flows.down = lambda *args: self._carry(segments_down, args)  # type: ignore[method-assign]
+        self.world.events.listeners.append(self._heard)
         if self.scene.seconds:
             self._stay(self.scene.seconds)
         for _ in range(0 if self.scene.seconds else self.scene.wakes):
             self.wake()
+        self.world.events.unlisten(self._heard)
         network.up, network.down = up, down  # type: ignore[method-assign]
         network.flows.up, network.flows.down = segments_up, segments_down  # type: ignore[method-assign]
 
@@ -129,9 +131,14 @@ class Stretch:
         left = self.n - self.programs
         return left if self.how == PROGRAM and left > 0 and not self.went else None
 
+    def _heard(self, event: Event) -> None:
+        self.commands += event.kind == "at"
+        if event.kind == "at" and self.how == COMMAND and self.commands == self.n:
+            self.world.module.power_cut()
+
     def _carry(self, carry: Callable[..., None], args: tuple) -> None:
         self.datagrams += 1
-        hit = self.datagrams == self.n and self.how != PROGRAM
+        hit = self.datagrams == self.n and self.how in (CUT, LOST)
         network = self.world.network
         before = network.loss
         if hit and self.how == LOST:
@@ -146,7 +153,7 @@ def points(scene: Scene) -> dict[str, int]:
     """How many places there are to cut the scene's stretch at: it is run once, undisturbed."""
     with World(scene.config, scene.app, **scene.world) as world:
         whole = play(world, scene)
-    return {PROGRAM: whole.programs, CUT: whole.datagrams, LOST: whole.datagrams}
+    return {PROGRAM: whole.programs, CUT: whole.datagrams, LOST: whole.datagrams, COMMAND: whole.commands}
 
 
 def play(world: World, scene: Scene, how: str = PROGRAM, n: int = 0) -> Stretch:
@@ -221,6 +228,8 @@ def numbers(run: Run) -> None:
     if run.plan.streams:
         packet_ids(run)
         return
+    if run.plan.config.get("lwm2m.engine") == "modem":
+        return  # its client's numbers begin anew with each power-on
     kept: dict[int, bytes] = {}
     last = -1
     for data, message in own(run):

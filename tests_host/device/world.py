@@ -49,12 +49,12 @@ def image(config: str | None, app: str | None, engine: str = "cpython", protocol
 
 class World:
     """`config` are settings beside the server's address, None for no config.json; `app` is another app.py; the VM's
-    heap is bounded; `power_mode` is the product's; `dtls` is None without DTLS, else how our own server is; the rest
-    changes the carrier's network (tools/module/profiles/networks.py)."""
+    heap is bounded; `power_mode` is the product's; `dtls` is None without DTLS, else how our own server is; `client` is
+    the image's own LwM2M client; the rest changes the carrier's network (tools/module/profiles/networks.py)."""
 
     def __init__(self, config: dict | None = {}, app: str | None = None, *, provisioned: bool = True, seed: int = 1,  # noqa: B006
                  loss: float = 0.0, platform: bool = True, engine: str = "cpython", power_mode: str = "PSM",
-                 dtls: Options | None = None, protocol: str = "lwm2m", **carrier: Any) -> None:
+                 dtls: Options | None = None, protocol: str = "lwm2m", client: str = "qlw", **carrier: Any) -> None:
         self.loop = WorldLoop()
         asyncio.set_event_loop(self.loop)
         self.events = Events(self.loop.time)
@@ -68,7 +68,7 @@ class World:
                     provisioned=provisioned)
         self.plan = plan
         self.platform_on() if platform else self.platform_off()
-        profile = replace(FAMILIES["EC800E"], carrier=replace(CHINA_TELECOM, **carrier))
+        profile = replace(FAMILIES["EC800E"].with_client(client), carrier=replace(CHINA_TELECOM, **carrier))
         self.module = Module(self.loop, self.network, self.events, profile=profile, seed=seed, engine=engine)
         self.flash = self.module.flash
         product, self.device = deployment.provision(plan, self.aep, self.module.identity, power_mode)

@@ -72,7 +72,8 @@ def test_a_registration_that_fails_is_an_event_too(native):
 @pytest.mark.parametrize(("kind", "values", "result"), [
     (99, [], -2), (SECURITY, [], -1), (SECURITY, [0, 100, "coap://a:1", 1, 3], -1),
     (SECURITY, [1, 1000, "http://a:1", 0, 3], -1), (SECURITY, [1, 1000, "coap://a:x", 0, 3], -1),
-    (SECURITY, [1, 1000, "coap://a:1", 0, 2], -1), (SECURITY, [1, 1000, "coaps://a:1", 0, 0], -1),
+    (SECURITY, [1, 1000, "coap://a:1", 0, 2], -1), (SECURITY, [1, 1000, "coap://240e::1:5683", 0, 3], -1),
+    (SECURITY, [1, 1000, "coap://[240e::1]:5683", 0, 3], 0), (SECURITY, [1, 1000, "coaps://a:1", 0, 0], -1),
     (SERVER, [1, 0], -1), (SERVER, [1, "x"], -1), (MODE, [9], -1), (RESET, [], 0),
 ])
 def test_what_is_wrong_is_minus_one_and_what_is_unknown_minus_two(native, kind, values, result):

@@ -59,7 +59,8 @@ class Lwm2m(Thing):
                 return FAILED
             scheme, _, rest = uri.partition("://")
             host, _, port = rest.rpartition(":")
-            if scheme != ("coaps" if mode == 0 else "coap") or not host or len(uri) > 256:
+            bare = ":" in host and not (host.startswith("[") and host.endswith("]"))  # RFC 3986 §3.2.2
+            if scheme != ("coaps" if mode == 0 else "coap") or not host or bare or len(uri) > 256:
                 return FAILED
             self._security = [host.strip("[]"), int(port), mode, *values[5:]]
         elif kind == SERVER:
