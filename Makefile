@@ -50,12 +50,20 @@ oldvm: ## MicroPython 1.10 as WebAssembly for node, where npm exists; part of `m
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(OLD_VM) >&2; \
 	else echo "no npm: tests in MicroPython 1.10 will skip (apt-get install nodejs npm)" >&2; fi
 
-JUDGES := tshark libcoap3-bin mosquitto mosquitto-clients openssl nodejs npm valgrind
-judges: ## outside programs that tests ask: installs them on Debian as root, else prints the line
-	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \
-	  apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends $(JUDGES) >&2; \
-	else echo "sudo apt-get install $(JUDGES)    or: brew install wireshark libcoap mosquitto node"; fi
+# program:package of Debian
+JUDGES := tshark:tshark valgrind:valgrind openssl:openssl node:nodejs npm:npm \
+  $(foreach tls,notls openssl gnutls,coap-client-$(tls):libcoap3-bin coap-server-$(tls):libcoap3-bin) \
+  mosquitto:mosquitto mosquitto_passwd:mosquitto mosquitto_pub:mosquitto-clients mosquitto_sub:mosquitto-clients
+# What has no program yet: where node is not Debian's, Debian's npm would not install. mosquitto is in root's PATH only.
+MISSING = $(sort $(shell PATH="$$PATH:/usr/sbin" IFS=:; for each in $(JUDGES); do set -- $$each; \
+  command -v $$1 >/dev/null || echo $$2; done))
+SUDO ?=
+judges: ## outside programs that tests ask: installs what is missing on Debian as root (or SUDO=sudo), else prints the line
+	@missing="$(MISSING)"; if [ -z "$$missing" ]; then echo "all judges are here" >&2; \
+	elif command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || [ -n "$(SUDO)" ]; }; then \
+	  $(SUDO) apt-get update -qq >&2 && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >&2; \
+	else echo "sudo apt-get install $$missing    or: brew install wireshark libcoap mosquitto node"; fi
 
 clean: ## removes the environment and everything built
 	@rm -rf $(VENV) build run.littlefs .mypy_cache .ruff_cache .pytest_cache .hypothesis

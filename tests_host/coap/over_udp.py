@@ -183,10 +183,3 @@ class Caller:
             except (TimeoutError, ConnectionRefusedError):
                 continue
         raise AssertionError("no server")
-
-
-def free_port():
-    """A UDP port that was free a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

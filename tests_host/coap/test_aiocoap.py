@@ -11,7 +11,8 @@ from aiocoap.numbers.codes import Code
 from coap import message as m
 from coap import pull
 from m2m import client as c
-from tests_host.coap.over_udp import LIMIT_S, LONG, Caller, Served, free_port
+from tests_host.coap.over_udp import LIMIT_S, LONG, Caller, Served
+from tools.loopback import free_port
 
 BODY = bytes(at * 7 & 255 for at in range(20000))
 

@@ -12,8 +12,9 @@ from coap import block, pull
 from coap import message as m
 from m2m import client as c
 from m2m import tlv
-from tests_host.coap.over_udp import LIMIT_S, LONG, Caller, Served, free_port
+from tests_host.coap.over_udp import LIMIT_S, LONG, Caller, Served
 from tests_host.conftest import judge
+from tools.loopback import free_port
 
 BODY = bytes(32 + at * 7 % 95 for at in range(5000))
 

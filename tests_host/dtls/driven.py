@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from dtls import client as c
+from dtls import record as r
 from tests_host.conftest import judge
 from tests_host.dtls import drive
 from tests_host.interpreters.run import HEAP, LIB
@@ -14,6 +15,7 @@ from tests_host.interpreters.run import HEAP, LIB
 IDENTITY = b"868543060974334"
 PSK = b"TYvoiTk34D3NZ6GN"
 LIMIT_MS = 15_000  # of one session
+CLIENT_KEY = 16  # RFC 5246 §7.4
 
 # (interpreter, AES): the image's ucryptolib or our own
 EVERYWHERE = [("cpython", "native"), ("cpython", "pure"), ("vm", "native"), ("vm", "pure")]
@@ -40,6 +42,10 @@ class Told(NamedTuple):
     def sizes(self) -> list[int]:
         """Of the handshake's datagrams, theirs below zero."""
         return [len(data) if way == ">" else -len(data) for way, data in self.log[: self.shaken]]
+
+    def keys_sent(self) -> int:
+        """How often our flight with the keys went out: a datagram that begins with ClientKeyExchange."""
+        return sum(way == ">" and data[0] == r.HANDSHAKE and data[13] == CLIENT_KEY for way, data in self.log)
 
 
 def session(

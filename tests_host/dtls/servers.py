@@ -1,5 +1,6 @@
 """Others' DTLS servers with a pre-shared key on loopback, each until its `with` ends."""
 
+import contextlib
 import subprocess
 import threading
 import time
@@ -7,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests_host.coap.over_udp import LIMIT_S, free_port
+from tests_host.coap.over_udp import LIMIT_S
 from tests_host.conftest import judge
 from tests_host.dtls.driven import PSK
+from tools.loopback import free_port
 
 BOUND = [Path("/proc/net/udp"), Path("/proc/net/udp6")]  # Linux: who listens; elsewhere a second must do
 
@@ -48,7 +50,8 @@ class Server:
                 return
             self.said += data
             if self._echo:
-                self.process.stdin.write(data)
+                with contextlib.suppress(BrokenPipeError):  # its last words
+                    self.process.stdin.write(data)
             for text, act in self._then[:]:
                 if text in self.said:
                     self._then.remove((text, act))
@@ -99,9 +102,8 @@ def openssl(cipher: str, *options: str, echo: bool = True):
 
 def libcoap(name: str, *options: str):
     """coap-server with one key for every identity, or as `options` say; DTLS is at `port`."""
-    while True:
-        port = free_port()  # plain CoAP at one below
-        if port > 1024:
-            break
-    command = [judge(name), "-A", "127.0.0.1", "-p", str(port - 1), "-k", PSK.decode(), "-v", "7", *options]
+    plain = free_port()
+    while (port := free_port()) != plain + 1:  # it takes both
+        plain = port
+    command = [judge(name), "-A", "127.0.0.1", "-p", str(plain), "-k", PSK.decode(), "-v", "7", *options]
     return program(command, port)

@@ -132,7 +132,7 @@ def test_records_that_come_again_or_out_of_order_are_delivered_once_each(where):
 def test_a_finished_that_was_lost_is_asked_for_again(where):
     # The server's last flight: it repeats that when ours comes again (RFC 6347 §4.2.4)
     with served(CIPHERS[c.CCM_8]) as server, Proxy(server.port, fixed((DOWN, 2, DROP), (DOWN, 3, DROP))) as proxy:
-        told = session(where, proxy.port, [("send", LINES[0]), ("hear", 1)], **PATIENT)
+        told = session(where, proxy.port, [("send", LINES[0]), ("hear", 1)], timeout=300)
         assert checked(server, told) == [1, 1]
     assert told.retransmitted == 2 and proxy.counts[UP] == 6
 

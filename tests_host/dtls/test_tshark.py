@@ -73,7 +73,7 @@ def test_a_session_with_repeated_flights_is_decrypted(tmp_path, lost):
     # As it was behind the loss. Not with the server's Finished lost: tshark 4.0 stumbles over a second
     # ClientKeyExchange where the master secret is an extended one
     with libcoap("coap-server-openssl") as server, Proxy(server.port, fixed((*lost, DROP))) as proxy:
-        told = session(where, proxy.port, STEPS, timeout=50)
+        told = session(where, proxy.port, STEPS, timeout=300)
     assert told.retransmitted
     log = [(way, data) for _, way, data, _ in proxy.delivered]
     assert seen(read([told._replace(log=log)], tmp_path))[-6:] == FULL[-6:]

@@ -25,7 +25,7 @@ RUNNERS = {
     "old": ("micropython-1.10", run_old),
     "v113": ("micropython-1.13", run_unix),
 }
-OUTCOMES = pytest.StashKey[dict[str, Outcomes]]()
+OUTCOMES = pytest.StashKey[dict[tuple[str, Path], Outcomes]]()
 
 
 def interpreters_of(path: Path) -> list[str]:
@@ -76,7 +76,7 @@ class InterpreterItem(pytest.Item):
         self.line = line
 
     def runtest(self) -> None:
-        error = _outcomes(self.session, self.interpreter)[self.path, self.test]
+        error = _outcomes(self)[self.path, self.test]
         if error is not None:
             raise InterpreterFailure(f"{self.interpreter}: {error}")
 
@@ -93,15 +93,13 @@ class InterpreterFailure(Exception):
     """The traceback of the VM is the text."""
 
 
-def _outcomes(session: pytest.Session, interpreter: str) -> Outcomes:
-    """Outcomes of every selected item of one interpreter: all run when the first is asked for."""
-    cache = session.stash.setdefault(OUTCOMES, {})
-    if interpreter not in cache:
-        name, run = RUNNERS[interpreter]
-        where = judge(name)
-        jobs: dict[Path, list[str]] = {}
-        for item in session.items:
-            if isinstance(item, InterpreterItem) and item.interpreter == interpreter:
-                jobs.setdefault(item.path, []).append(item.test)
-        cache[interpreter] = run(where, [Job(path, tuple(names)) for path, names in jobs.items()])
-    return cache[interpreter]
+def _outcomes(asked: InterpreterItem) -> Outcomes:
+    """Outcomes of the file's selected items of that interpreter: all run when the first is asked for."""
+    cache = asked.session.stash.setdefault(OUTCOMES, {})
+    key = asked.interpreter, asked.path
+    if key not in cache:
+        name, run = RUNNERS[asked.interpreter]
+        items = (item for item in asked.session.items if isinstance(item, InterpreterItem))
+        tests = tuple(item.test for item in items if (item.interpreter, item.path) == key)
+        cache[key] = run(judge(name), [Job(asked.path, tests)])
+    return cache[key]

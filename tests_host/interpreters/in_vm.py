@@ -1,7 +1,6 @@
 # Runs tests inside a MicroPython VM, new or old; written for 1.10. Reports one line per event: "@@" and a JSON list.
 # With arguments it imports from files: lib, project, folder of the test, module, names of tests. Without (the old VM
 # sees no files) the host sends calls of register() and run_tests().
-import gc
 import sys
 
 import ujson
@@ -54,25 +53,14 @@ class SourceModule:
             raise AttributeError(name)
 
 
-registered = []
-
-
 def register(name, path, source):
     namespace = {"__name__": name, "__file__": path}
     module = sys.modules[name] = SourceModule(namespace)
-    registered.append(name)
     room = name.rfind(".")
     if room > 0:
         setattr(sys.modules[name[:room]], name[room + 1 :], module)
     module._code = compile(source, path, "exec")
     return module
-
-
-def forget():
-    # The next test file gets fresh modules.
-    while registered:
-        sys.modules.pop(registered.pop(), None)
-    gc.collect()  # here, where little hangs on the stack: the old VM's collector does not see all of that
 
 
 if len(sys.argv) > 4:

@@ -1,4 +1,4 @@
-"""Runs test functions of files in a MicroPython interpreter, several files per process where starting is slow.
+"""Runs test functions of files in a MicroPython interpreter, a process per file.
 
 A test that hangs or kills its interpreter fails; the others are run again without it.
 """
@@ -7,8 +7,7 @@ import ast
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,29 +32,32 @@ Outcomes = dict[tuple[Path, str], str | None]
 
 
 def run_unix(binary: str, jobs: Iterable[Job], limit_s: float = LIMIT_S) -> Outcomes:
-    """One process per file, modules imported from files as on the module."""
+    """Modules are imported from files as on the module."""
+
+    def process(job: Job) -> tuple[str, str]:
+        command = [binary, "-X", f"heapsize={HEAP}", str(IN_VM), str(LIB), str(ROOT), str(job.path.parent)]
+        return _process([*command, job.path.stem, *job.names], "", limit_s)
+
+    return _run(jobs, process)
+
+
+def run_old(package: str, jobs: Iterable[Job], limit_s: float = LIMIT_S) -> Outcomes:
+    """A file gets its modules as text."""
+
+    def process(job: Job) -> tuple[str, str]:
+        chunks = [IN_VM.read_text("utf-8"), chunk(job)]
+        return _process(["node", str(OLD_VM_JS), package], json.dumps(chunks), limit_s)
+
+    return _run(jobs, process)
+
+
+def _run(jobs: Iterable[Job], process: Callable[[Job], tuple[str, str]]) -> Outcomes:
     outcomes: Outcomes = {}
     for job in jobs:
         left = job
         while left.names:
-            command = [binary, "-X", f"heapsize={HEAP}", str(IN_VM), str(LIB), str(ROOT), str(left.path.parent)]
-            text, end = _process([*command, left.path.stem, *left.names], "", limit_s)
-            outcomes.update(_outcomes(text, end, [left]))
+            outcomes.update(_outcomes(*process(left), left))
             left = Job(job.path, tuple(name for name in job.names if (job.path, name) not in outcomes))
-    return outcomes
-
-
-def run_old(package: str, jobs: Iterable[Job], limit_s: float = LIMIT_S) -> Outcomes:
-    """One process for all files of a room, which get their modules as text."""
-    outcomes: Outcomes = {}
-    for _, room in groupby(jobs, key=lambda job: job.path.parent):
-        left = list(room)
-        while left:
-            chunks = [IN_VM.read_text("utf-8")] + [chunk(job) for job in left]
-            text, end = _process(["node", str(OLD_VM_JS), package], json.dumps(chunks), limit_s)
-            outcomes.update(_outcomes(text, end, left))
-            left = [Job(path, tuple(n for n in names if (path, n) not in outcomes)) for path, names in left]
-            left = [job for job in left if job.names]
     return outcomes
 
 
@@ -72,41 +74,38 @@ def _process(command: list[str], stdin: str, limit_s: float) -> tuple[str, str]:
     return done.stdout.decode("utf-8", "replace"), f"interpreter ended with {done.returncode}: {said}"
 
 
-def _outcomes(text: str, end: str, jobs: list[Job]) -> Outcomes:
+def _outcomes(text: str, end: str, job: Job) -> Outcomes:
     """What one process said. There is always at least one outcome more than before, so that repeating ends."""
     outcomes: Outcomes = {}
-    path, running, printed = jobs[0].path, "", ""
-    files = {str(job.path): job for job in jobs}
+    running, printed = "", ""
     for line in text.splitlines():
         if not line.startswith("@@"):
             printed += line + "\n"
             continue
         kind, name, *rest = json.loads(line[2:])
-        if kind == "file":
-            path, printed = files[name].path, ""
-        elif kind == "start":
+        if kind == "start":
             running, printed = name, ""
         elif name == "*":  # the file itself could not be loaded
-            outcomes.update({(path, test): rest[0] or printed for test in files[str(path)].names})
+            outcomes.update({(job.path, test): rest[0] or printed for test in job.names})
         else:
-            outcomes[path, name] = (rest[0] or printed) if kind == "fail" else None
+            outcomes[job.path, name] = (rest[0] or printed) if kind == "fail" else None
             running = ""
     if running:
-        outcomes[path, running] = end + "\n" + printed
+        outcomes[job.path, running] = end + "\n" + printed
     if not outcomes:
-        outcomes.update({(job.path, test): end for job in jobs for test in job.names})
+        outcomes.update({(job.path, test): end for test in job.names})
     return outcomes
 
 
 def chunk(job: Job) -> str:
     """Python text that loads a test file with all it imports of ours, and runs its tests."""
-    lines = [f"report('file', {str(job.path)!r})", "try:"]
+    lines = ["try:"]
     for name, path in modules_of(job.path):
         source = path.read_bytes() if path.is_file() else b""
         lines.append(f"  tests = register({name!r}, {_shown(path)!r}, {source!r}.decode())")
     lines += ["  tests._load()", f"  run_tests(tests.__getattr__, {list(job.names)!r})"]
     lines += ["except BaseException as error:"]
-    return "\n".join([*lines, "  failed('*', error)", "forget()"]) + "\n"
+    return "\n".join([*lines, "  failed('*', error)"]) + "\n"
 
 
 def _shown(path: Path) -> str:

@@ -17,6 +17,7 @@ from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session
 
 from tests_host.conftest import judge
+from tools.loopback import free_port
 
 USER, PASSWORD = "account", "nFSzM3tjRCOYygFWrXOb26eKsiwYtoRqgP862HcxVwU"  # 43 characters, as AEP's
 LIMIT_S = 20.0  # real time after which something is no more waited for
@@ -30,13 +31,6 @@ set_tcp_nodelay true
 allow_anonymous false
 password_file {folder}/passwords
 """
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait_for(port: int, alive: "subprocess.Popen[bytes] | threading.Thread") -> None:

@@ -6,7 +6,6 @@ Settings and the module have no part in this.
 """
 
 import asyncio
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from amqtt.contexts import BrokerConfig
 from tools.bench import tcp
 from tools.bench.device import PAYLOAD, BenchError
 from tools.bench.wire import PATIENCE, Counts, Proxy, captured
+from tools.loopback import free_port
 from tools.tables import ROOT
 
 NUMBER = "868543060025186"
@@ -146,9 +146,7 @@ PLAYERS: dict[str, Player] = {"ours": ours, "at_once": lambda port: ours(port, T
 @contextmanager
 def broker() -> Iterator[int]:
     """The port of an amqtt that lets everybody in, in a thread of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = BrokerConfig.from_dict({
         "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
         "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},

@@ -105,9 +105,14 @@ def surplus(tree: Path, app: str | None, without: tuple[str, ...] = ()) -> int:
 def linked(texts: dict[str, bytes]) -> dict[str, bytes]:
     """Sources as they are compiled; where one is no Python, all as they are: the compiler says what is wrong."""
     try:
-        return inlined(texts)
+        return dict(_inlined(tuple(texts.items())))
     except (SyntaxError, UnicodeDecodeError):
         return texts
+
+
+@functools.lru_cache(maxsize=32)
+def _inlined(texts: tuple[tuple[str, bytes], ...]) -> dict[str, bytes]:
+    return inlined(dict(texts))
 
 
 def boot_record() -> bytes:
