@@ -19,8 +19,8 @@ run: $(READY) ## three wakes of a simulated module against a local AEP; ARGS="--
 console: $(READY) ## the local AEP in real time, with a web page, until Ctrl-C; ARGS="--device IMEI", ARGS="--help"
 	@$(PY) -m tools aep $(ARGS)
 
-test: $(READY) oldvm ## all tests, in CPython, the newest MicroPython VM and an old one; ARGS="-k outbox"
-	@$(PY) -m pytest $(ARGS)
+test: $(READY) oldvm ## all tests, in CPython, the newest MicroPython VM and an old one, on all cores; ARGS="-n 0 -k outbox"
+	@$(PY) -m pytest -n auto $(ARGS)
 
 check: $(READY) ## ruff, the dialect of on-module code (lint, both bytecode compilers), types of both halves
 	@$(PY) -m ruff check

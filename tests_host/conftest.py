@@ -31,3 +31,16 @@ def pytest_pycollect_makemodule(module_path, parent):
     if names and "cpython" not in names:
         return NotForCPython.from_parent(parent, path=module_path)
     return None
+
+
+def pytest_collection_modifyitems(items):
+    """`make bench`, among the documents' commands, takes longest by itself: it does not begin when all else ends."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """How `make test` divides the tests among processes."""
+    from tests_host.interpreters.sharing import Sharing
+
+    return Sharing(config, log)

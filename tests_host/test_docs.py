@@ -76,11 +76,18 @@ def test_every_link_leads_to_a_file(path):
         assert ((ROOT / path).parent / target).exists(), target
 
 
+@pytest.fixture(scope="module")
+def checkout():
+    """Where the commands run: one after the other, since some read what others have written."""
+    return ROOT
+
+
 # `make test` and `make check` would run this test again; CI calls them.
 @pytest.mark.parametrize("line", [c for c in dict.fromkeys(commands(README) + commands(PROTOCOLS))
                                   if not c.startswith(("make test", "make check"))])
-def test_the_commands_of_the_documents_work(line):
-    done = subprocess.run([f"{line} READY= PY={sys.executable}"], shell=True, cwd=ROOT, capture_output=True, text=True)
+def test_the_commands_of_the_documents_work(line, checkout):
+    done = subprocess.run([f"{line} READY= PY={sys.executable}"], shell=True, cwd=checkout, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
