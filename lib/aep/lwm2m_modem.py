@@ -312,7 +312,7 @@ class Session:
         self._address, kept = sockets.resolve_or(host, port, self._device.address, self._address)
         if kept:
             self._note(events.NAME_KEPT)
-        client.begin(until, self._address)
+        client.begin(until, host if client.names and not kept else self._address)
         began = clock.now()
         end, observed = min(until, began + _REGISTER_WAIT), 0
         while True:

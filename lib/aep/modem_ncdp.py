@@ -34,6 +34,7 @@ class Client:
 
     closes = True
     updates = False
+    names = False
     sequence = 0  # of the last report of this power-on: what the modem says of it is not said of the next
 
     def __init__(self, settings: dict, device, clock) -> None:

@@ -32,6 +32,7 @@ class Client:
 
     closes = False  # what nobody answers the platform keeps
     updates = True
+    names = True  # it resolves a name by itself (guide §7)
 
     def __init__(self, settings: dict, device, clock) -> None:
         self._settings = settings

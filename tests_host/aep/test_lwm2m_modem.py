@@ -88,7 +88,7 @@ def test_the_guides_commands_are_sent_in_the_guides_order():
     made = opened(modem)
     assert modem.sent == [
         "AT+NCDP=?", "AT+QLWCFG?", 'AT+QLWCFG="retransmit",2,4', 'AT+QLWCFG="dtls_mode",0', 'AT+QLWCFG="auto_ack",1',
-        'AT+QLWCFG="lifetime_enable",0', 'AT+QLWCONFIG=0,"221.229.214.202",5683,"868543060974334",86400,3,0',
+        'AT+QLWCFG="lifetime_enable",0', 'AT+QLWCONFIG=0,"lwm2m.ctwing.cn",5683,"868543060974334",86400,3,0',
         "AT+QLWDELOBJ=19", "AT+QLWADDOBJ=19,0,1,0", "AT+QLWADDOBJ=19,1,1,0", "AT+QLWREG",
     ]  # fmt: skip
     assert not made.direct and not made.resumed and made.lifetime() == 86400
@@ -98,7 +98,7 @@ def test_a_key_is_given_in_hex_with_the_imei_for_identity():
     modem = generic()
     opened(modem, security="psk", psk="TYvoiTk34D3NZ6GN", server_port=5684, endpoint="urn:imei:" + IMEI)
     assert (
-        'AT+QLWCONFIG=0,"221.229.214.202",5684,"urn:imei:868543060974334",86400,0,"868543060974334",'
+        'AT+QLWCONFIG=0,"lwm2m.ctwing.cn",5684,"urn:imei:868543060974334",86400,0,"868543060974334",'
         '"5459766f69546b333444334e5a36474e"'
     ) in modem.sent  # guide §4.1.3.2
     modem = generic()
