@@ -34,11 +34,17 @@ async def device_of(world, protocol, **settings):
     return aep, device, lambda **peer: Plug(world.loop, port, **peer)
 
 
+async def entered(world, protocol):
+    """A platform, a device, and its connection, on which it has logged in."""
+    aep, device, plug = await device_of(world, protocol)
+    one = plug()
+    one.send((connect if protocol == "mqtt" else login)(device, TOKEN))
+    return aep, device, one
+
+
 def test_a_heartbeat_within_five_minutes_keeps_a_tcp_device_and_its_lack_ends_it(world):
     async def work():
-        aep, device, plug = await device_of(world, "tcp")
-        one = plug()
-        one.send(login(device, TOKEN))
+        aep, device, one = await entered(world, "tcp")
         for _ in range(20):
             await asyncio.sleep(299)
             one.send("04")
@@ -82,9 +88,7 @@ def test_one_and_a_half_of_an_odd_keep_alive_is_not_cut_short(world):
 
 def test_without_a_keep_alive_an_mqtt_device_may_be_silent_for_ever(world):
     async def work():
-        aep, device, plug = await device_of(world, "mqtt")
-        one = plug()
-        one.send(connect(device, TOKEN))
+        aep, device, one = await entered(world, "mqtt")
         await asyncio.sleep(10**7)
         assert aep.device(device).online and not one.ended
 
@@ -130,9 +134,7 @@ def test_a_command_waits_until_its_ttl_and_no_longer(world, protocol, enter, ack
 
 def test_a_command_unacknowledged_until_its_ttl_is_over_has_expired(world):
     async def work():
-        aep, device, plug = await device_of(world, "mqtt")
-        one = plug()
-        one.send(connect(device, TOKEN))
+        aep, device, one = await entered(world, "mqtt")
         aep.command(device, "x", ttl=20)
         await asyncio.sleep(31)
         assert [(command.status, command.result) for command in aep.commands(device)] == [("EXPIRED", "no answer")]
@@ -143,9 +145,7 @@ def test_a_command_unacknowledged_until_its_ttl_is_over_has_expired(world):
 @pytest.mark.parametrize("sign", ["c000", publish("t", b"{}").hex()])
 def test_a_command_unacknowledged_comes_again_at_an_mqtt_devices_next_sign_of_life(world, sign):
     async def work():
-        aep, device, plug = await device_of(world, "mqtt")
-        one = plug()
-        one.send(connect(device, TOKEN))
+        aep, device, one = await entered(world, "mqtt")
         aep.command(device, "one")
         await asyncio.sleep(100)
         assert one.came.count(b"one") == 1
@@ -160,9 +160,7 @@ def test_a_command_unacknowledged_comes_again_at_an_mqtt_devices_next_sign_of_li
 
 def test_a_late_puback_delivers_a_command_and_it_does_not_come_again(world):
     async def work():
-        aep, device, plug = await device_of(world, "mqtt")
-        one = plug()
-        one.send(connect(device, TOKEN))
+        aep, device, one = await entered(world, "mqtt")
         aep.command(device, "one")
         await asyncio.sleep(100)
         one.send("40020001")
@@ -176,9 +174,7 @@ def test_a_late_puback_delivers_a_command_and_it_does_not_come_again(world):
 @pytest.mark.parametrize("sign", ["04", "02000161"])
 def test_a_tcp_command_kept_back_by_a_half_open_connection_goes_at_the_next_sign_of_life(world, sign):
     async def work():
-        aep, device, plug = await device_of(world, "tcp")
-        one = plug()
-        one.send(login(device, TOKEN))
+        aep, device, one = await entered(world, "tcp")
         aep.fault("half-open", device)
         aep.command(device, "one")
         await asyncio.sleep(100)
@@ -194,9 +190,7 @@ def test_a_tcp_command_kept_back_by_a_half_open_connection_goes_at_the_next_sign
 @pytest.mark.parametrize("switch", ["forget-session", "restart"])
 def test_a_platform_that_forgets_closes_the_connection(world, switch):
     async def work():
-        aep, device, plug = await device_of(world, "mqtt")
-        one = plug()
-        one.send(connect(device, TOKEN))
+        aep, device, one = await entered(world, "mqtt")
         aep.fault(switch)
         assert one.ended and not aep.device(device).online
 

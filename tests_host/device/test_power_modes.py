@@ -59,7 +59,7 @@ def test_awake_a_command_is_answered_within_seconds_of_being_given(protocol):
 
 
 def test_awake_the_radio_is_left_to_the_network():
-    """No enhanced sleep: it needs autosleep, and the next command is answered sooner on a connection that is up."""
+    """No enhanced sleep: it needs autosleep (quecpython.md §4.3)."""
     with mains() as world:
         world.advance(2 * HOUR)
         world.cut()

@@ -101,7 +101,7 @@ class MqttFront(StreamFront):
     def _link(self, connection: Connection, device: Device, packet: Any) -> Link:
         product = self.store.product(device.product)
         assert product is not None
-        # A client may be silent for one and a half times its keep-alive [MQTT-3.1.2-24]
+        # A client may be silent for one and a half times its keep-alive, in whole s here [MQTT-3.1.2-24]
         return Link(device, product, connection.address, connection.peer, (packet.keep_alive * 3 + 1) // 2,
                     connection.name, connection)
 
@@ -191,6 +191,7 @@ class MqttFront(StreamFront):
         return topic, things.wrapped(command) if self.wrapped or service is not None else command.content
 
     def _puback(self, link: Link, mid: int) -> None:
+        # One that is not under way any more was given up and waits to be sent again
         late = next((one for one in self.store.commands(link.device.id, db.SAVED) if one.sent_at), None)
         if mid != self._ids.get(link) or (link.busy or late) is None:
             self._stray(link, f"PUBACK of id {mid}, which is not under way")

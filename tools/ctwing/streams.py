@@ -141,7 +141,6 @@ class Connection(asyncio.Protocol):
             self.waiting.clear()
         self.transport.close()
 
-
     def reset(self) -> None:
         """Ends it by RST; a socket of this computer would say FIN."""
         sock = self.transport.get_extra_info("socket")
