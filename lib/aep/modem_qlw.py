@@ -23,6 +23,7 @@ _UNSEEN = const(3000)  # ms after registration in which an Observe would have sh
 _REFUSED_WAIT = const(12000)  # ms for the answer to Register after the Observe: two repeats are inside
 _SENDING = const(1000)  # ms in which the modem sends a report, radio connection and all; estimate
 _PAUSE = const(200)  # ms between two looks at a client that ends
+_CONTENT = '1,19,0,0,2,0,"",0'  # 2.05 without content: the platform might store what is there (guide §4.1.3.1)
 _DONE, _MALFORMED = const(2), const(11)  # 2.04, 4.00 (ctwing.md §1.6)
 _MOST = const(16)  # entries of the buffer that are read at once: more than any keeps
 
@@ -43,6 +44,7 @@ class Client:
         self._since = 0  # clock ms at which it was first seen to be registered
         self.registered = False
         self.observed = False
+        self._answers = False  # Observes, since the client does not by itself
 
     def begin(self, until: int, host: str) -> None:
         """Configures and registers: a client that is still registered deregisters first. Raises NoModem."""
@@ -54,7 +56,7 @@ class Client:
         self._writes = []  # of a registration that has ended: the platform gives them again
         taken('AT+QLWCFG="retransmit",%d,%d' % (max(2, found["lwm2m.ack_timeout"] // 1000), found["lwm2m.retries"]))
         taken('AT+QLWCFG="dtls_mode",0')
-        at.send('AT+QLWCFG="auto_ack",1')
+        self._answers = not taken('AT+QLWCFG="auto_ack",1')
         at.send('AT+QLWCFG="lifetime_enable",0')
         self._configure(host)
         taken("AT+QLWDELOBJ=19")
@@ -164,6 +166,8 @@ class Client:
         kind = fields[1] if len(fields) > 6 else ""
         if kind == "observe" and fields[4:7] == ["19", "0", "0"]:
             self.observed = fields[3] == "0"
+            if self.observed and self._answers and fields[2].isdigit():
+                taken("AT+QLWOBSRSP=%s,%s" % (fields[2], _CONTENT))
         elif kind == "write" and fields[3:7] == ["19", "1", "0", "2"] and 9 <= len(fields) <= 10:
             payload = unhexed(fields[8], fields[7])
             if payload is not None and fields[2].isdigit():

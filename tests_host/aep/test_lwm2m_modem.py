@@ -94,6 +94,15 @@ def test_the_guides_commands_are_sent_in_the_guides_order():
     assert not made.direct and not made.resumed and made.lifetime() == 86400
 
 
+def test_the_server_is_given_as_a_name_or_by_either_address():
+    """Guide §7."""
+    for host in ("lwm2m.ctwing.cn", "221.229.214.202", "240E:980:8120:28:84F4:C0C2:4A95:85F9"):
+        modem = generic()
+        opened(modem, server_host=host)
+        start = 'AT+QLWCONFIG=0,"' + host + '",5683,'
+        assert [command for command in modem.sent if command.startswith(start)]
+
+
 def test_a_key_is_given_in_hex_with_the_imei_for_identity():
     modem = generic()
     opened(modem, security="psk", psk="TYvoiTk34D3NZ6GN", server_port=5684, endpoint="urn:imei:" + IMEI)

@@ -8,6 +8,7 @@ from tools import figures
 from tools.checker import check
 from tools.faults import BY_NAME
 from tools.faults.player import One, outcome, plan_of
+from tools.module.modem import qlw
 from tools.plan import Plan, quicker
 from tools.scenario import play
 
@@ -128,6 +129,14 @@ def test_at_errors_in_the_first_wake_are_not_taken_for_an_image_without_a_client
 def test_the_modem_takes_reports_with_release_assistance(family, client):
     run, verdict = played(family=family, client=client, config={**MODEM, "lwm2m.rai": 2})
     assert verdict.passed() and not notes(run, "ERROR")
+
+
+def test_where_the_modem_does_not_answer_the_observe_the_device_does(monkeypatch):
+    """auto_ack is refused: guide §4.1.3.1 has QLWOBSRSP then."""
+    monkeypatch.setitem(qlw.CFG, "auto_ack", (((0, 0),), (0,)))
+    run, verdict = played(config=MODEM)
+    assert verdict.passed() and not notes(run, "ERROR")
+    assert len(commands(run, "AT+QLWOBSRSP=")) == len(commands(run, "AT+QLWREG"))
 
 
 def test_no_fault_is_made_of_an_update_that_the_group_has_not():
