@@ -144,7 +144,7 @@ def test_instructions_are_the_profiles_total_less_the_scan_of_the_stack():
 
 def in_another_place(work):
     """Does it with more files open, and where its process has a round number: neither is among what the VM computes
-    with, or what its collector walks over in search of pointers."""
+    with. Both lie on the C stack that its collector walks over."""
     with contextlib.ExitStack() as stack:
         for _ in range(100):
             stack.enter_context(open(os.devnull))
@@ -163,10 +163,11 @@ def test_the_vms_instructions_are_the_same_in_every_run():
     def count():
         return instructions.counted(valgrind, lambda: instructions.boot(empty))[-1]
 
-    assert count() == in_another_place(count) > 1_000_000
+    one = count()
+    assert 1_000_000 < one == pytest.approx(in_another_place(count), rel=instructions.NOISE)
     plan = device.warm_plan(2, engine="vm", interval=60)
     two, again = (instructions.counted(valgrind, lambda: instructions.play(plan))[-1] for _ in range(2))
-    assert two == again > count()
+    assert one < two == pytest.approx(again, rel=instructions.NOISE)
 
 
 def test_a_run_is_stopped_at_the_datagram_up_to_which_it_is_counted(monkeypatch):

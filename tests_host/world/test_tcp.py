@@ -65,6 +65,10 @@ class World:
             result = await script(self)
             server.close()
             await self.network.close()
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
             return result
 
         return self.loop.run_until_complete(main())

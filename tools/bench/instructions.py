@@ -1,4 +1,5 @@
-"""Instructions that the VM executes, counted by valgrind's callgrind: bit for bit the same in every run on a machine.
+"""Instructions that the VM executes, counted by valgrind's callgrind: the same in every run on a machine, but for
+NOISE.
 
 They are a 64-bit PC's, the simulation's proxies for the firmware's modules included; an empty application's are taken
 off. They compare one state of the tree with another, and say nothing about the module's own processor.
@@ -26,6 +27,10 @@ REPORTS = Plan(wakes=2, commands=False, app=APP, measure_heap=False)
 SCAN = "gc_collect_root"
 """The collector looks for pointers among whatever lies on the C stack, glibc's random numbers too: its own steps are
 not counted, for they differ by a few hundred from run to run."""
+
+NOISE = 1e-4
+"""How much of itself a count may differ by all the same, as a bound: what looks like a pointer there is followed once
+more, 20 instructions each time, with what it leads to."""
 
 
 class Reached(KeyboardInterrupt):

@@ -131,10 +131,11 @@ class Vm:
     def __init__(self, image: Path, heap: int, boot: dict[str, Any]) -> None:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `kill`
         ours, theirs = socket.socketpair()
-        # The VM is told no name, seed or descriptor that differs from run to run: every run has the same instructions.
+        # The VM is told no name, seed or descriptor that differs from run to run, and no word has another length, for
+        # that moves its stack: every run has the same instructions.
         with theirs, image.open("r+b") as flash:
             self._process = subprocess.Popen(
-                [*vm_command(heap), str(flash.fileno())],
+                [*vm_command(heap), f"{flash.fileno():06}"],
                 cwd=rom(), env={"MICROPYPATH": ".", "PYTHONHASHSEED": "0"}, pass_fds=[flash.fileno()],
                 stdin=theirs.fileno(), stdout=self._output, stderr=self._output,
             )
