@@ -54,6 +54,8 @@ def test_who_trusts_another_is_refused_and_nothing_is_sent(trust):
             with pytest.raises(ssl.SSLError) as caught:
                 await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
             assert "verify failed" in str(caught.value) and here.aep.trace() == []
+            await here.until(lambda: here.reasons("malformed"))
+            assert "by MQTTS closed: TLS handshake: gone before the end (perhaps" in here.reasons("malformed")[0]
 
     on_unix_time(main())
 
@@ -66,6 +68,7 @@ def test_plain_bytes_on_the_secure_port_get_no_answer():
             stream.send(connect(device, TOKEN))
             assert b"\x20\x02" not in await stream.closed()
             assert not here.aep.device(device).online
+            assert "TLS handshake: wrong version number (the device does not" in here.reasons("malformed")[0]
 
     on_unix_time(main())
 
@@ -101,6 +104,8 @@ def test_mosquitto_pub_reports_over_tls_only_where_it_trusts(tmp_path, trusted):
             await asyncio.wait_for(process.communicate(), 20)
             assert (process.returncode == 0) == trusted
             assert len(here.aep.uplinks(device)) == trusted
+            said = [] if trusted else ["unknown ca (the device does not trust this platform's CA)"]
+            assert [text.split("alert ")[1] for text in here.reasons("malformed")] == said
 
     on_unix_time(main())
 

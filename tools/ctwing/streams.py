@@ -11,6 +11,7 @@ import ssl
 import struct
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from tools.ctwing import store as db
@@ -19,6 +20,7 @@ from tools.ctwing.exchange import Address
 from tools.ctwing.faults import Faults
 from tools.ctwing.session import Session
 from tools.ctwing.store import Command, Device, Product, Store
+from tools.ctwing.tls import Secured
 from tools.world.events import Events
 
 PAUSE = 0.05  # seconds between a login and the first command; an estimate
@@ -179,7 +181,12 @@ class StreamFront:
 
     async def serve(self, name: str, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Opens the front; returns the address it listens on."""
-        server = await self.loop.create_server(lambda: Connection(self, name), host, port, ssl=tls)
+
+        def accept() -> asyncio.BaseProtocol:
+            connection = Connection(self, name)
+            return connection if tls is None else Secured(self.loop, connection, tls, partial(self.insecure, name))
+
+        server = await self.loop.create_server(accept, host, port)
         self._servers.append(server)
         address = server.sockets[0].getsockname()
         return address[0], address[1]
@@ -191,6 +198,12 @@ class StreamFront:
         self._servers.clear()
         for connection in list(self._connections):
             connection.close()
+
+    def insecure(self, name: str, address: Address, reason: str) -> None:
+        """A TLS handshake failed."""
+        reason = "TLS handshake: " + reason
+        self._emit("malformed", f"{address[0]}:{address[1]} by {name} closed: {reason}", raw=b"", reason=reason,
+                   device=None)
 
     def connected(self, connection: Connection) -> None:
         self._connections.add(connection)

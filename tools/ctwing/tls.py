@@ -1,14 +1,16 @@
 """The certificate authority of the local AEP's MQTTS, made when it starts, or kept in a file: no device trusts it but
-those that were given `ca_pem`.
+those that were given `ca_pem`. And TLS that says why a handshake failed.
 
 RSA-2048 with SHA-256 and ten years, as China Telecom's own CA (ctwing.md §3.1); numbers that are counted, not drawn,
 so that a handshake always has the same length.
 """
 
+import asyncio
 import datetime
 import ssl
 import tempfile
-from collections.abc import Iterable
+from asyncio import sslproto
+from collections.abc import Callable, Iterable
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +24,15 @@ NAMES = ("mqtt.ctwing.cn", "*.non-nb.ctwing.cn", "localhost", "127.0.0.1", "::1"
 """Who the server is in any case: the platform's names for MQTT (ctwing.md §1.2), and this computer."""
 DAY = datetime.timedelta(days=1)
 CA_DAYS, SERVER_DAYS = 3650, 730
+GONE = "gone before the end"
+HINTS = {
+    "unknown ca": "the device does not trust this platform's CA",
+    GONE: "perhaps the device does not trust this platform's CA, or its clock is wrong",
+    "certificate": "the device does not take this platform's certificate: name, CA, or either side's clock",
+    "wrong version": "the device does not speak TLS here",
+    "http request": "the device does not speak TLS here",
+}
+"""What may be behind a failed handshake, by what OpenSSL says of it."""
 
 
 def _key() -> rsa.RSAPrivateKey:
@@ -87,6 +98,31 @@ class Authority:
             path.write_bytes(_private(key) + certificate.public_bytes(serialization.Encoding.PEM))
             context.load_cert_chain(path)
         return context
+
+
+class Secured(sslproto.SSLProtocol):
+    """TLS under a server's `protocol`, which is told of a connection once the handshake is over. One that fails is told
+    to `failed(address, reason)`; asyncio's own servers say nothing of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.Protocol, context: ssl.SSLContext,
+                 failed: Callable[[tuple, str], None]) -> None:
+        super().__init__(loop, protocol, context, None, server_side=True)  # type: ignore[arg-type]
+        self._failed, self._why, self._over, self._address = failed, GONE, False, ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._address = transport.get_extra_info("peername")
+        super().connection_made(transport)
+
+    def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
+        self._over = handshake_exc is None
+        self._why = (getattr(handshake_exc, "reason", None) or GONE).replace("_", " ").lower()
+        super()._on_handshake_complete(handshake_exc)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if not self._over:
+            hint = next((f" ({text})" for part, text in HINTS.items() if part in self._why), "")
+            self._failed(self._address, self._why + hint)
+        super().connection_lost(exc)
 
 
 def _private(key: rsa.RSAPrivateKey) -> bytes:
