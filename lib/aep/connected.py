@@ -17,7 +17,7 @@ _APART = const(10000)  # ms between two connects: 30 a minute are a ban of two h
 _FLOOD = const(256)  # messages between two of our openings; estimate
 _QUEUE = const(8)  # downlinks that wait to be received; more of them say nothing more
 _HELD = const(16)  # and that there was no room for: AEP's own SDK queues 5 to 20 (ctwing.md §2.5); estimate
-SAVED = {"server": "", "addr": "", "honest": 0}  # type: dict
+SAVED = {"server": "", "addr": "", "honest": 0, "image": ""}  # type: dict
 
 _last = [-_APART]  # when the last connect was tried, clock milliseconds
 
@@ -48,10 +48,9 @@ class Connected:
         self.note = note
         self._server = "%s:%d" % (settings["server.host"], settings["server.port"])
         saved = shaped(saved, SAVED)
-        if saved["server"] != self._server:
-            saved = SAVED
-        self._address = saved["addr"]
-        self._honest = saved["honest"]
+        self._address = saved["addr"] if saved["server"] == self._server else ""
+        self._honest = saved["honest"]  # what was found of the firmware's client, in this version of the firmware
+        self._image = saved["image"]
         self._stream = None
         self._downlinks = []
         # Downlinks as they came, that there was no room for yet: [what it is acknowledged by, ...], 0 where by nothing
@@ -115,7 +114,7 @@ class Connected:
 
     def saved(self) -> dict:
         """What the next power-on needs."""
-        return {"server": self._server, "addr": self._address, "honest": self._honest}
+        return {"server": self._server, "addr": self._address, "honest": self._honest, "image": self._image}
 
     def close(self) -> None:
         """Ends the connection."""

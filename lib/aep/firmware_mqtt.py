@@ -2,7 +2,8 @@
 top of the supervised client of native_mqtt.py.
 
 What this image's `publish` says is believed only where a probe has shown that it tells the truth. The probe is made
-once, with the first connection: two messages `{}` to the topic `probe`; what it showed is saved.
+once for each version of the firmware, with its first connection: two messages `{}` to the topic `probe`; what it showed
+is saved.
 """
 
 from aep import session as s
@@ -10,6 +11,7 @@ from aep import topics
 from aep.connected import Connected
 from aep.native_mqtt import Native
 from aep.stream_faults import ConnectionLost
+from link import cell
 
 _TOPIC = "probe"
 
@@ -44,6 +46,10 @@ class Session(Connected):
 
     def _connect(self, address: str):
         found = self._settings
+        image = cell.firmware()
+        if self._image != image:
+            self._image = image
+            self._honest = 0
         ca = None
         if found["protocol"] == "mqtts":  # the firmware names the server that it was given to TLS
             address, ca = found["server.host"], topics.ca_of(found, self.clock)
