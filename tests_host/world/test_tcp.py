@@ -66,9 +66,8 @@ class World:
             server.close()
             await self.network.close()
             rest = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in rest:
-                task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
+            if rest:
+                await asyncio.wait(rest, timeout=1)
             return result
 
         return self.loop.run_until_complete(main())
