@@ -145,7 +145,13 @@ def save(record: dict) -> bool:
     try:
         with open(RECORD + ".new", "wb") as file:
             file.write(check(body) + b" " + body)
-        uos.rename(RECORD + ".new", RECORD)
+        try:
+            uos.rename(RECORD + ".new", RECORD)
+        except OSError as error:  # where the image renames over no file, `load` finds the new one if the power goes now
+            if error.args[0] not in (17, 1, 22):
+                raise
+            uos.remove(RECORD)
+            uos.rename(RECORD + ".new", RECORD)
     except OSError as error:
         usys.print_exception(error)
         return False

@@ -6,6 +6,7 @@ import sys
 happened = []  # what the firmware was asked to do
 files = {}  # the flash
 refuses = []  # what the flash answers instead of writing
+strict = []  # what it answers to a rename over a file
 
 
 class Stub:
@@ -57,11 +58,19 @@ reason = [3]
 
 
 def rename(old, new):
+    if strict and new in files:
+        raise OSError(strict[0])
     files[new] = files.pop(old)
 
 
+def remove(path):
+    del files[path]
+    if len(strict) > 1:
+        raise OSError("the power goes")
+
+
 power = Stub(powerOnReason=lambda: reason[0], powerRestart=lambda: happened.append("restart"))
-sys.modules["uos"] = Stub(rename=rename)
+sys.modules["uos"] = Stub(rename=rename, remove=remove)
 sys.modules["osTimer"] = Timer
 sys.modules["pm"] = Stub(autosleep=lambda flag: happened.append("autosleep"))
 sys.modules["machine"] = Stub(WDT=Dog)
@@ -90,6 +99,7 @@ def fresh(**changes):
     """A boot record, and a firmware to which nothing happened yet."""
     happened[:] = []
     refuses[:] = []
+    strict[:] = []
     files.clear()
     boot._keep[:] = []
     boot.usys.path[:] = []
@@ -127,6 +137,24 @@ def test_record_comes_back_as_it_was_saved():
     assert boot.save(record)
     assert boot.load() == record
     assert list(files) == [boot.RECORD]
+
+
+def test_an_image_that_renames_over_no_file_keeps_every_record():
+    for error in (17, 1, 22):
+        record = fresh()
+        strict[:] = [error]
+        for failed in (1, 2, 3):
+            record["failed"] = failed
+            assert boot.save(record) and boot.load() == record
+    assert list(files) == [boot.RECORD]
+    record["failed"] = 4
+    strict[:] = [17, "cut"]
+    boot.save(record)
+    assert list(files) == [boot.RECORD + ".new"] and boot.load() == record
+    first = fresh()
+    boot.save(first)
+    strict[:] = [5]
+    assert not boot.save(record) and boot.load() == first
 
 
 def test_device_that_leaves_the_factory_starts_tree_a():

@@ -163,7 +163,7 @@ missing: boots 3 to 4 left nothing: power cut, watchdog, or a flash that refused
 2026-11-24 11:59:50  boot 5
        0.2 s  started: PSM wake-up
       10.2 s  entries acknowledged by the platform: 3
-      11.2 s  sleeps after 11 s awake
+      11.2 s  sleeps, 11 s after power-on
 damaged: 9 bytes at {len(frame(5, (10, 2, 8), (40, 100, 3), (72, 10, 11)))} of journal.0 are no frame
 time unknown         boot 6
        0.1 s  started: watchdog

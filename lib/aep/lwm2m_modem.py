@@ -20,8 +20,8 @@ except ImportError:
 from aep import session as s
 from aep.shortcuts import Shortcuts
 from device import events, orders
-from link import at, sockets
-from link.fault import BACK_OFF, NoModem
+from link import at, cell, sockets
+from link.fault import BACK_OFF, Fault, NoModem
 from store.shape import shaped
 
 # What a client says of itself.
@@ -31,7 +31,7 @@ REFUSED = const(2)
 FAILED = const(3)
 
 GROUPS = ("none", "qlw", "ncdp", "native")  # what an image may have
-_GROUP = "q"  # in what was learned: [which of GROUPS, 0], asked for once
+_GROUP = "q"  # in what was learned: [which of GROUPS, in which version of the firmware], asked for once
 _TRIED = "m"  # and how opening by it has gone (aep/shortcuts.py)
 _LOCATION = "modem"  # in saved(): a registration that is not our own client's
 _REGISTER_WAIT = const(100000)  # ms: CoAP's 93 s with `retransmit` 2,4, and a name look-up
@@ -70,8 +70,10 @@ def _better(settings: dict, saved: dict, clock, numbers, jitter: int, device, ke
     saved = shaped(saved, SAVED)  # by command, another protocol's
     if suits(settings, saved):
         return Session(settings, saved, clock, numbers, jitter, device, keep, note, persist)
-    from aep import lwm2m as own
-
+    try:
+        from aep import lwm2m as own
+    except ImportError:
+        raise Fault("this tree was built without our own LwM2M client")
     made = own.session(settings, saved)(settings, saved, clock, numbers, jitter, device, keep, note, persist)
     found = saved["learn"].get(_GROUP)
     if found:
@@ -95,10 +97,11 @@ def suits(settings: dict, saved: dict) -> bool:
 
 
 def probe(learned: dict) -> str:
-    """Which of GROUPS this image has; asked once and noted in `learned`. Raises NoModem where the modem is silent."""
-    found = learned.get(_GROUP)
-    if found is None or not 0 <= found[0] < len(GROUPS):
-        found = learned[_GROUP] = [_look(), 0]
+    """Which of GROUPS this image has; asked once for each version of the firmware, and noted in `learned`. Raises
+    NoModem where the modem is silent."""
+    found, image = learned.get(_GROUP), cell.firmware()
+    if found is None or found[1] != image or not 0 <= found[0] < len(GROUPS):
+        found = learned[_GROUP] = [_look(), image]
     return GROUPS[found[0]]
 
 

@@ -15,6 +15,8 @@ class Client(modem_qlw.Client):
     def __init__(self, settings: dict, device, clock) -> None:
         modem_qlw.Client.__init__(self, settings, device, clock)
         self._failed = False
+        if lwm2m is None:
+            raise NoModem("lwm2m: not in this image")
         self._object = lwm2m()
         self._object.init()
         self._object.register_call(self._told)

@@ -73,6 +73,8 @@ class Registration:
         same = saved["server"] == self._server and saved["form"] == _FORM
         if same:
             self._address = saved["addr"]
+        elif saved["server"]:
+            device.server.clear()  # another server has written it
         self.shortcuts = Shortcuts(dict(saved["learn"]) if same else {})
         if same and saved["ep"] == device.endpoint:
             self._restore(saved)
@@ -80,7 +82,9 @@ class Registration:
     def _restore(self, saved: dict) -> None:
         """The registration of an earlier power-on."""
         try:
-            self.client.tokens = {path: ubinascii.unhexlify(token) for path, token in saved["tok"].items()}
+            for path in saved["tok"]:
+                if objects.known(path):  # another tree may have let be observed what this one has not
+                    self.client.tokens[path] = ubinascii.unhexlify(saved["tok"][path])
         except (TypeError, ValueError):  # not ours
             return
         self.client.location = saved["loc"]

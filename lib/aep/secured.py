@@ -143,7 +143,7 @@ class Secured(sockets.Path):
         if found is None or found.get("who") != self._who or not saved.load(found, client):
             return False
         port = found.get("port")
-        if found.get("addr") != self._peer[0] or not isinstance(port, int):
+        if found.get("addr") != self._peer[0] or not isinstance(port, int) or client.suite not in client.suites:
             return False
         self.doubt = worth(client.cid != b"", found.get("own") != self._device.address)
         if not self.doubt:

@@ -110,9 +110,10 @@ class Commands:
         self._outbox = outbox
         self._health = health
         self._stamp = stamp
-        saved = shaped(record.load(), {"queue": [], "done": []})
+        saved = shaped(record.load(), {"queue": [], "done": [], "who": ""})
         self.queue = [item for item in saved["queue"] if "raw" in item or "service" in item]
-        self._done = saved["done"]
+        self.done = saved["done"]
+        self.who = saved["who"]  # whose tasks these are; "": an older tree has not said
         # (task, fields, why) of a handler that ran while its answer found no room
         self._result = ()  # type: tuple
         self.buffered = buffered
@@ -127,10 +128,10 @@ class Commands:
             self._health.count("downlink_malformed")
             return MALFORMED
         task = item.get("task")
-        if task is not None and (task in self._done or task in [other.get("task") for other in self.queue]):
+        if task is not None and (task in self.done or task in [other.get("task") for other in self.queue]):
             self._health.count("command_repeated")
             self._health.note(events.REPEATED)
-            return KEPT if task not in self._done or self._outbox.holds("task", task) else DONE
+            return KEPT if task not in self.done or self._outbox.holds("task", task) else DONE
         if len(self.queue) >= _QUEUE or _bytes(self.queue) + _bytes(item) > _BYTES:
             self._health.count("command_busy")
             return BUSY
@@ -143,8 +144,8 @@ class Commands:
         return KEPT
 
     def waiting(self) -> int:
-        """Commands stored and not finished that are to run now."""
-        return 0 if self.buffered else len(self.queue)
+        """Commands stored and not finished that are to run now; in buffer mode those that were kept before it."""
+        return 0 if self.buffered and self.queue and "whole" in self.queue[0] else len(self.queue)
 
     def unfinished(self, task) -> bool:
         """Whether this task's end is not on flash yet: its answer waits for that, or a power cut could bring a second
@@ -172,7 +173,7 @@ class Commands:
     def finish(self, item: dict) -> None:
         """The oldest is done with, durably; its task is remembered."""
         if "task" in item:
-            self._done = self._done[1 - _REMEMBERED :] + [item["task"]]
+            self.done = self.done[1 - _REMEMBERED :] + [item["task"]]
         self._save(self.queue[1:])
 
     def _run(self, item: dict) -> None:
@@ -257,7 +258,7 @@ class Commands:
 
     def _save(self, queue: list) -> None:
         """The queue is this when it returns; as before where the flash refuses."""
-        self._record.save({"queue": queue, "done": self._done})
+        self._record.save({"queue": queue, "done": self.done, "who": self.who})
         self.queue = queue
 
 

@@ -185,6 +185,13 @@ class Cycle(start.Wake):
         if found["link.dns"]:
             attach.use_dns(found["link.dns"])
         self.introduce(address)
+        # What these settings say holds for all that was made at power-on, too: they may have changed since.
+        self.outbox.limit = found["outbox.limit"]
+        self.commands.buffered, self.commands.way = found["downlink.mode"] == "buffer", None
+        who = found["server.host"] + found.get("device.id", "")
+        if self.commands.who not in ("", who):  # the tasks of another platform tell nothing of this one's
+            self.commands.done = []
+        self.commands.who = who
         if self.commands.buffered or found["payload"] != "transparent" or found["protocol"][0] == "m":
             from device import ways
 
@@ -195,6 +202,7 @@ class Cycle(start.Wake):
             found, self.kept.get("session", {}), self.clock, self.numbers, jitter, self.device, self.commands.keep,
             self.health.note, self.save_session,
         )  # fmt: skip
+        self.session.refresh = not self.outbox.waiting  # where no report says where we are, a sign of life does
         return "attached"
 
     def _open(self) -> str:
@@ -245,10 +253,11 @@ class Cycle(start.Wake):
         window = max(found["listen.window"], min(2 * self.gap, _LISTEN_LIMIT))
         downlink = self.session.receive(min(began + window, self.until))
         if downlink is None:
+            self.gap = self.gap * 7 // 8
             return "more" if self.session.due(self.settings.values) else "quiet"
         self.heard = self.clock.now()
         # The window follows what the platform was seen to need, and forgets slowly.
-        self.gap = max(self.heard - began, self.gap * 7 // 8)
+        self.gap = max(self.heard - began, self.gap)
         return "commands" if self.commands.waiting() else "more"
 
     def _release(self) -> str:

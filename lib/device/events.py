@@ -14,7 +14,7 @@ LACKS = const(12)  # this module lacks {+1=PSM settings, 2=enhanced sleep, 4=eDR
 ATTACHED = const(20)  # attached in {.1} s
 REDIALED = const(21)  # ! dialled again, try {}
 CFUN_CYCLED = const(22)  # ! radio switched off and on, try {}
-RESTART = const(23)  # ! restarts for want of a link, rung {} of the ladder
+RESTART = const(23)  # ! restarts for want of a link
 NAME_KEPT = const(24)  # ! the server's name did not resolve: the address of last time is used
 PATH_LOST = const(25)  # ! the address changed or the data call dropped while asleep
 GUARDED = const(26)  # ! {} power-ons in a row came to nothing: waits before it tries again
@@ -45,7 +45,7 @@ CONFIG_REFUSED = const(63)  # ! config.json refused: the last good settings are 
 
 RELEASED = const(70)  # radio connection released, tries: {}
 UNRELEASED = const(71)  # ! the radio connection was not seen to be released
-SLEEP = const(72)  # sleeps after {} s awake
+SLEEP = const(72)  # sleeps, {} s after power-on
 PSM_REFUSED = const(73)  # ! PSM not granted
 PSM_SHORTER = const(74)  # PSM granted shorter than asked for: {} s
 PSM_LONGER = const(75)  # ! PSM granted longer than asked for: {} s

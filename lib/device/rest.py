@@ -54,7 +54,7 @@ def _granted(cycle):
         if attach.address():
             cycle.health.count("psm_refused")
             cycle.health.note(events.PSM_REFUSED)
-    elif asked and grant[0] != asked[0]:
+    elif grant and asked and grant[0] != asked[0]:
         _log.warning("T3412 asked %d s, granted %d s", asked[0], grant[0])
         if grant[0] > asked[0]:  # reports come later than they were meant to
             cycle.health.count("psm_longer")
@@ -71,6 +71,6 @@ def _power_down(cycle, grant) -> None:
         cycle.boot.feed()
         cycle.clock.sleep(min(wait, _NAP) * 1000)
         wait -= _NAP
-    if grant is not None:
+    if grant:
         cycle.health.count("psm_vetoed")  # granted, yet we are awake: USB, a wakelock, a busy thread
         cycle.health.note(events.PSM_VETOED)

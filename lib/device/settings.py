@@ -36,12 +36,12 @@ def check(name: str, value):
     return value
 
 
-def _hold(trial: dict, base=None) -> None:
+def _hold(trial: dict, base=None, before=None) -> None:
     """Raises BadSetting unless each is allowed, and all go together on top of `base`; what they make use of joins
-    them."""
+    them, and what goes along with another protocol than `before`'s."""
     from device import settings_table
 
-    wrong = settings_table.wrong(trial, base)
+    wrong = settings_table.wrong(trial, base, before)
     _unload()
     if wrong:
         raise BadSetting(wrong)
@@ -72,7 +72,7 @@ class Settings:
         nothing then."""
         trial = dict(self.on_trial)
         trial[name] = value
-        _hold(trial, self._base)
+        _hold(trial, self._base, self.values if name in ("protocol", "security") else None)
         self._save_trial(trial, 0)
         self.changed = True
 
@@ -126,6 +126,8 @@ class Settings:
         from device import settings_table  # another version of this tree may have saved them
 
         values = settings_table.known(good["values"])
+        if values is None:  # they go together no more; the file may, in which somebody has said what is wanted
+            values, self.problem = settings_table.parse(text)
         _unload()
         return values
 

@@ -85,15 +85,22 @@ def problem(name: str, value) -> str:
     return "" if good else "%s: %s is not allowed; give %s" % (name, _short(value), wanted)
 
 
-def wrong(trial: dict, base) -> str:
+def wrong(trial: dict, base, before=None) -> str:
     """The first of these settings that is not allowed, as a message, or ""; on top of `base`, unless it is None, they
-    must go together. Settings that are used only from now on join the trial with their defaults."""
+    must go together. Settings that are used only from now on join the trial with their defaults; a port that was the
+    usual one, and so on, of the protocol `before` becomes the usual one."""
     for name in trial:
         found = problem(name, trial[name])
         if found:
             return found
     if base is None:
         return ""
+    if before is not None:
+        after = dict(before)
+        after.update(trial)
+        for name, usual in (("server.port", _port), ("listen.window", _window)):
+            if before[name] == usual(before):
+                trial[name] = usual(after)
     values = dict(base)
     values.update(trial)
     for row in TABLE:
@@ -132,8 +139,8 @@ def parse(text):
         values[name] = given[name]
     if "server.port" not in given:
         values["server.port"] = _port(values)
-    if "listen.window" not in given and values["protocol"] != "lwm2m":
-        values["listen.window"] = _QUICK
+    if "listen.window" not in given:
+        values["listen.window"] = _window(values)
     wrong = missing(values)
     return (None, wrong) if wrong else (_kept(values, given), "")
 
@@ -143,6 +150,11 @@ def _port(values: dict) -> int:
     if values["security"] == "psk":
         return 5684
     return {"mqtt": 1883, "mqtts": 8883, "tcp": 8996}.get(values["protocol"], 5683)
+
+
+def _window(values: dict) -> int:
+    """How long commands are waited for, ms."""
+    return 2000 if values["protocol"] == "lwm2m" else _QUICK
 
 
 def used(name: str, values: dict) -> bool:

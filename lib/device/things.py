@@ -46,6 +46,8 @@ class Model:
                 try:
                     payload = self.message(number, entry, uplink.when(cycle, entry), cycle.health)
                 except ThingError as error:
+                    if "payload" in cycle.settings.on_trial:  # it may be taken back, and what was dropped not
+                        raise BadServices(str(error))
                     cycle.health.failed("entry", str(number), error)
                     refused.append((number,))
                     continue

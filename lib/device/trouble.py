@@ -74,7 +74,7 @@ def recover(cycle, stage: int, part: int) -> bool:
     for step, code in ((REDIAL, events.REDIALED), (RADIO, events.CFUN_CYCLED)):
         if ladder.taken.get(step, 0) > before.get(step, 0):
             _log.warning("no link at stage %d: %s", stage, step)
-            cycle.health.note(code)
+            cycle.health.note(code, ladder.taken[step])
     return done
 
 

@@ -7,6 +7,7 @@ import ujson
 from micropython import const
 
 from device import commands
+from link.fault import Fault
 
 _RAW = const(512)  # bytes, the design limit of a downlink (ctwing.md §2.5): the queue's record stays small
 
@@ -15,8 +16,10 @@ def choose(held, found: dict) -> None:
     """Gives `held` (a device.commands.Commands) the way that these settings ask for. Raises BadServices."""
     model = None
     if found["payload"] != "transparent":
-        from device.things import Model
-
+        try:
+            from device.things import Model
+        except ImportError:
+            raise Fault("this tree was built without thing models")
         model = Model(found)
     held.way = Way(held.buffered, found["protocol"][0] == "m", model)
 
@@ -52,7 +55,7 @@ class Way:
 
 def read(held):
     """See device.commands.read."""
-    if not held.buffered or not held.queue:
+    if not held.buffered or not held.queue or "whole" not in held.queue[0]:  # kept in push mode: it runs by itself
         return None
     found = held.queue[0]
     held.finish(found)

@@ -4,17 +4,16 @@ Tables of bytes, no words: 32 bits would be big integers on the module. Table lo
 cache, which nobody else shares here.
 """
 
-_DOUBLE = bytes([x << 1 ^ (0x11B if x & 0x80 else 0) for x in range(256)])  # times x in GF(2^8), FIPS 197 §4.2.1
-_COLUMNS = (0, 4, 8, 12)
+DOUBLE = bytes([x << 1 ^ (0x11B if x & 0x80 else 0) for x in range(256)])  # times x in GF(2^8), FIPS 197 §4.2.1
+COLUMNS = (0, 4, 8, 12)
 
 
-def _boxes() -> tuple:
-    """The S-box and its inverse (FIPS 197 §5.1.1): `p` runs through the field's powers of 3, `q` through their
-    inverses."""
-    box, back = bytearray(256), bytearray(256)
+def _box() -> bytes:
+    """The S-box (FIPS 197 §5.1.1): `p` runs through the field's powers of 3, `q` through their inverses."""
+    box = bytearray(256)
     p = q = 1
     while True:
-        p ^= _DOUBLE[p]
+        p ^= DOUBLE[p]
         q ^= q << 1 & 0xFF
         q ^= q << 2 & 0xFF
         q ^= q << 4 & 0xFF
@@ -25,12 +24,11 @@ def _boxes() -> tuple:
         if p == 1:
             break
     box[0] = 0x63
-    for i in range(256):
-        back[box[i]] = i
-    return bytes(box), bytes(back)
+    return bytes(box)
 
 
-_BOX, _BACK = _boxes()
+BOX = _box()
+del _box
 
 
 class Aes128:
@@ -45,8 +43,8 @@ class Aes128:
         for i in range(16, 176, 4):
             word = [round_keys[i - 4], round_keys[i - 3], round_keys[i - 2], round_keys[i - 1]]
             if not i & 15:
-                word = [_BOX[word[1]] ^ constant, _BOX[word[2]], _BOX[word[3]], _BOX[word[0]]]
-                constant = _DOUBLE[constant]
+                word = [BOX[word[1]] ^ constant, BOX[word[2]], BOX[word[3]], BOX[word[0]]]
+                constant = DOUBLE[constant]
             for j in range(4):
                 round_keys[i + j] = round_keys[i - 16 + j] ^ word[j]
         self._keys = bytes(round_keys)
@@ -60,18 +58,17 @@ class Aes128:
 
     def decrypt(self, data: bytes) -> bytes:
         """Whole blocks, each by itself."""
-        out = bytearray(data)
-        for at in range(0, len(data), 16):
-            out[at : at + 16] = self._decrypt_block(data[at : at + 16])
-        return bytes(out)
+        from dtls import soft_aes_inverse  # for CBC: CCM never does
+
+        return soft_aes_inverse.decrypt(self._keys, data)
 
     def _encrypt_block(self, block: bytes) -> bytearray:
-        box, double, keys = _BOX, _DOUBLE, self._keys
+        box, double, keys = BOX, DOUBLE, self._keys
         state, other = bytearray(block), bytearray(16)
         for i in range(16):
             state[i] ^= keys[i]
         for key in range(16, 160, 16):
-            for i in _COLUMNS:  # SubBytes, ShiftRows, MixColumns and AddRoundKey of one column
+            for i in COLUMNS:  # SubBytes, ShiftRows, MixColumns and AddRoundKey of one column
                 a, b, c, d = box[state[i]], box[state[i + 5 & 15]], box[state[i + 10 & 15]], box[state[i + 15 & 15]]
                 whole = a ^ b ^ c ^ d
                 other[i] = a ^ whole ^ double[a ^ b] ^ keys[key + i]
@@ -81,29 +78,4 @@ class Aes128:
             state, other = other, state
         for i in range(16):
             other[i] = box[state[i * 5 & 15]] ^ keys[160 + i]
-        return other
-
-    def _decrypt_block(self, block: bytes) -> bytearray:
-        back, double, keys = _BACK, _DOUBLE, self._keys
-        state, other = bytearray(block), bytearray(16)
-        for i in range(16):
-            state[i] ^= keys[160 + i]
-        for key in range(144, 0, -16):
-            for i in range(16):
-                other[i * 5 & 15] = back[state[i]]
-            for i in range(16):
-                other[i] ^= keys[key + i]
-            for i in _COLUMNS:  # InvMixColumns: times {04}x^2+{05}, which leaves MixColumns
-                a, b, c, d = other[i], other[i + 1], other[i + 2], other[i + 3]
-                even, odd = double[double[a ^ c]], double[double[b ^ d]]
-                a, b, c, d = a ^ even, b ^ odd, c ^ even, d ^ odd
-                whole = a ^ b ^ c ^ d
-                state[i] = a ^ whole ^ double[a ^ b]
-                state[i + 1] = b ^ whole ^ double[b ^ c]
-                state[i + 2] = c ^ whole ^ double[c ^ d]
-                state[i + 3] = d ^ whole ^ double[d ^ a]
-        for i in range(16):
-            other[i * 5 & 15] = back[state[i]]
-        for i in range(16):
-            other[i] ^= keys[i]
         return other

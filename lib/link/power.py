@@ -48,7 +48,7 @@ class Power:
             pm.set_psm_time(0)
 
     def read_grant(self):
-        """The timers the network granted, (T3412 s, T3324 s), or None: not granted, or the module cannot tell."""
+        """(T3412 s, T3324 s) as the network granted them, None where it did not, False where the module cannot say."""
         self.granted = None
         if hasattr(pm, "get_psm_netinfo"):
             info = pm.get_psm_netinfo()
@@ -61,7 +61,9 @@ class Power:
             # n, stat, tac, ci, AcT, cause type, reject cause, active time, periodic TAU (TS 27.007 §10.1.22)
             active = gprs_timer.decode(gprs_timer.T3324_UNITS, fields[7])
             interval = gprs_timer.decode(gprs_timer.T3412_UNITS, fields[8])
-        except (NoModem, IndexError, ValueError):
+        except NoModem:
+            return False
+        except (IndexError, ValueError):
             return None
         if active is not None and interval is not None:
             self.granted = (interval, active)

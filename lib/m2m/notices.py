@@ -34,6 +34,7 @@ def due(tree, tokens: dict, attributes: dict, marks: dict, now: int) -> list:
         low, high = _periods(tree, attributes, path)
         if since < 0:
             since = low  # the clock was set back; what it was when we told is not known any more
+            marks[path][0] = now - low
         if since >= low and (high and since >= high or _changed(tree, path, attributes.get(path, {}), marks[path][1])):
             out.append(path)
     return out

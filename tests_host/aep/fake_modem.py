@@ -88,14 +88,25 @@ class Sockets:
         return last, True
 
 
+class Cell:
+    """Stands in for link/cell.py."""
+
+    version = "EC800ECNLCR01A01M04"
+
+    @staticmethod
+    def firmware():
+        return Cell.version
+
+
 FILES = ("lwm2m_modem", "modem_qlw", "modem_ncdp")
 
 
 def session_files():
     """aep.lwm2m_modem and its clients over this modem; whoever else imports them gets the real ones."""
-    names = ["aep." + name for name in FILES] + ["link.at", "link.sockets"]
+    names = ["aep." + name for name in FILES] + ["link.at", "link.cell", "link.sockets"]
     taken = {name: sys.modules.pop(name, None) for name in names}
     sys.modules["link.at"] = At
+    sys.modules["link.cell"] = Cell
     sys.modules["link.sockets"] = Sockets
     made = []
     for name in FILES:
@@ -103,7 +114,8 @@ def session_files():
         made.append(sys.modules["aep." + name])
         made[-1].at = At
     made[0].sockets = Sockets
-    for name in ("link.at", "link.sockets"):
+    made[0].cell = Cell
+    for name in ("link.at", "link.cell", "link.sockets"):
         del sys.modules[name]
         if taken[name] is not None:
             sys.modules[name] = taken[name]

@@ -425,6 +425,15 @@ def test_which_client_there_is_is_asked_for_once():
     assert "AT+NCDP=?" not in modem.sent and "AT+QLWCFG?" not in modem.sent
 
 
+def test_another_version_of_the_firmware_may_have_another_client():
+    saved = dict(modem_file.SAVED)
+    usual = fake.Cell.version
+    for version, image, taken in (("1", generic, 0), ("1", group, 0), ("2", group, 1), ("3", generic, 0)):
+        fake.Cell.version = version
+        image()
+        assert modem_file.suits(SETTINGS, saved) == bool(taken), version
+    fake.Cell.version = usual
+
 def test_auto_takes_the_client_that_acknowledges_and_does_not_fail():
     def choice(modem, saved, **changed):
         settings = dict(SETTINGS)

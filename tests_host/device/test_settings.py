@@ -145,6 +145,24 @@ def test_a_protocol_changed_by_command_brings_the_defaults_of_its_settings():
     assert device.power_on().values["mqtt.topic"] == "topic/data"
 
 
+def test_a_protocol_changed_by_command_brings_its_port_and_its_window_where_they_were_the_usual_ones():
+    def told(found):
+        return found.values["server.port"], found.values["listen.window"]
+
+    host = {"server.host": "mqtt.ctwing.cn"}
+    device = Device({**host, **IDENTITY, "psk": "0123456789abcdef"})
+    found = device.power_on()
+    found.change("protocol", "mqtt")
+    assert told(found) == told(device.power_on()) == (1883, 800)
+    found.change("protocol", "lwm2m")
+    assert told(found) == (5683, 2000)
+    found.change("security", "psk")
+    assert told(found) == (5684, 2000)
+    found = Device({**host, **IDENTITY, "server.port": 15683, "listen.window": 500}).power_on()
+    found.change("protocol", "tcp")
+    assert told(found) == (15683, 500)
+
+
 @pytest.mark.parametrize("row", TABLE, ids=NAMES)
 def test_default_is_allowed(row):
     module = Bench(Flash(blocks=24)).load("device.settings")

@@ -44,7 +44,8 @@ class Thing(Device):
 
     def cycle(self, now=T0, boots=1):
         return SimpleNamespace(commands=self.commands, outbox=self.outbox, health=self.health, boots=boots,
-                               stamp=lambda: (now, {"b": boots, "u": 60_005}))
+                               stamp=lambda: (now, {"b": boots, "u": 60_005}),
+                               settings=SimpleNamespace(on_trial={}))
 
     def batch(self, **options):
         return self.bench.load("device.uplink").batch(self.cycle(**options))

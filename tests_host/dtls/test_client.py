@@ -8,6 +8,7 @@ from dtls import (
     ccm,
     handshake,  # noqa: F401
     soft_aes,  # noqa: F401
+    soft_aes_inverse,  # noqa: F401
 )
 from dtls import client as c
 from dtls import record as r

@@ -8,6 +8,7 @@ from dtls import (
     cbc,
     ccm,
     soft_aes,  # noqa: F401 - the old VM gets only what a test file names
+    soft_aes_inverse,  # noqa: F401
 )
 from dtls import record as r
 from dtls.primitives import decryptor, encryptor, hmac, keyed

@@ -10,6 +10,7 @@ from dtls import (
     handshake,  # noqa: F401 - the old VM gets only what a test file names
     saved,
     soft_aes,  # noqa: F401
+    soft_aes_inverse,  # noqa: F401
 )
 from dtls import client as c
 

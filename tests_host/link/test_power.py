@@ -102,7 +102,12 @@ def test_grant_is_read_from_cereg_elsewhere(line, grant):
 def test_grant_that_is_gone_is_forgotten():
     modem = Modem(answers={"AT+CEREG?": [(0, '+CEREG: 4,1,"D","5",7,,,"00000001","00100110"'), (1, "ERROR")]})
     assert modem.power.read_grant() is not None
-    assert modem.power.read_grant() is modem.power.granted is None
+    assert modem.power.read_grant() is False and modem.power.granted is None, "a refused command is no refused PSM"
+
+
+def test_a_network_that_grants_nothing_is_no_module_that_cannot_say():
+    modem = Modem(answers={"AT+CEREG?": [(1, "ERROR"), (0, '+CEREG: 4,1,"D","5",7')]})
+    assert [modem.power.read_grant() for _ in range(2)] == [False, None]
 
 
 def test_enhanced_sleep_is_armed_in_autosleep():

@@ -134,7 +134,7 @@ def reports() -> dict[str, Any]:
         "kept": by_id,
         "resumed_handshake": _least(shorter),
         "resumed": _cheapest(resumed, False),
-        "connected_ms": {"new": _connected(cold, False), "resumed": _connected(resumed, False),
+        "connected_ms": {"new": _connected(cold, True), "resumed": _connected(resumed, False),
                          "kept": min(wake.connected_ms for wake in kept.wakes[1:])},
     }
 
