@@ -23,16 +23,18 @@ engines; those of connections, which are named after their way, `tests_host/faul
 
 What holds for all of them:
 
-- A reading is on flash before it is sent, and leaves it only after the platform's acknowledgement. When the outbox is
-  full the oldest go, and are counted (`dropped`).
+- A reading is on flash before it is sent, and leaves it only after the platform's acknowledgement, or, where a way has
+  none (TCP 1.0, the module's own client without `AT+NCDP`, `report.type` `non`), once it counts as handed over. When
+  the outbox is full the oldest go, and are counted (`dropped`).
 - A report is repeated only where its acknowledgement did not arrive or could not be noted; the repeat carries the
   same ids.
-- A connection is tried at most once in ten seconds and three times in a wake: far from the thirty a minute for which
-  the platform keeps an address out.
+- A connection is tried at most once in ten seconds and three times in a wake, beside paths that are lost in light
+  sleep: far from the thirty a minute for which the platform keeps an address out.
 - What the platform takes and throws away without a word cannot be seen: version 1.0 of TCP acknowledges nothing, and
   MQTT acknowledges a thing model's report that does not fit the product's services, too.
 - A command is stored before the platform is told that it arrived, and runs once; one that a reset interrupted is
-  answered *interrupted*, or run again where its handler is declared idempotent.
+  answered *interrupted*, or run again where its handler is declared idempotent. The client of `AT+NCDP` tells by
+  itself: what it holds when the power goes, or what finds no room, is lost.
 
 """
 

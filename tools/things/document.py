@@ -48,8 +48,9 @@ AEP's standard water meter as a services.py; `--from aep.json` takes what the AP
   in the journal; it holds nothing up. A reading that its service has no field for stays on the device, counted
   (`field_undeclared`).
 - **Commands** are held to their declared ranges before their handler's own checks. One with wrong parameters is
-  answered with `act_result` 1 and not run; one of a service that is not declared is refused by the protocol's own
-  code (LwM2M: 4.00). A task runs once, whatever comes again.
+  answered with `act_result` 1 and not run; one of a service that is not declared is refused by the protocol's own code
+  (LwM2M: 4.00; TCP: 83 with result 2; MQTT has none: it is acknowledged, and is a downlink that is no command). A task
+  runs once, whatever comes again.
 - **Answers** go up under the command's id + 1000, which must be declared. `act_result` is 0 (done) or 1 (failed);
   fields that a failed command has no value for are their `empty`, or what is nearest to 0. `reason` travels where it
   is declared. Where the handler's reply cannot be said, the command is still answered as done, and `answer_failed`
