@@ -88,7 +88,7 @@ def test_grant_is_read_from_the_newer_call_where_there_is_one():
         ('+CEREG: 4,1,"DF5C","5A2890B",7,,,"00000001","00100110"', (21600, 2)),
         ('+CEREG: 4,5,"DF5C","5A2890B",7,0,0,"00000101","01011111"', (1116000, 10)),
         ('+CEREG: 4,1,"DF5C","5A2890B",7,,,"11100000","00100110"', None),
-        ('+CEREG: 4,1,"DF5C","5A2890B",7', None), ("+CEREG: 4,2", None), ("", None),
+        ('+CEREG: 4,1,"DF5C","5A2890B",7', None), ("+CEREG: 4,2", None),
         ('+CEREG: 4,1,"DF5C","5A2890B",7,,,"xxxxxxxx","00100110"', None),
     ],
 )  # fmt: skip
@@ -106,8 +106,8 @@ def test_grant_that_is_gone_is_forgotten():
 
 
 def test_a_network_that_grants_nothing_is_no_module_that_cannot_say():
-    modem = Modem(answers={"AT+CEREG?": [(1, "ERROR"), (0, '+CEREG: 4,1,"D","5",7')]})
-    assert [modem.power.read_grant() for _ in range(2)] == [False, None]
+    modem = Modem(answers={"AT+CEREG?": [(1, "ERROR"), (0, ""), (0, '+CEREG: 4,1,"D","5",7')]})
+    assert [modem.power.read_grant() for _ in range(3)] == [False, False, None]
 
 
 def test_enhanced_sleep_is_armed_in_autosleep():
