@@ -47,7 +47,7 @@ def restart(cycle, why: int) -> None:
 
 
 def _granted(cycle):
-    """The timers of PSM as granted, or None; what differs from what was asked for is said."""
+    """As Power.read_grant; what differs from what was asked for is said."""
     grant = cycle.power.read_grant()
     asked = cycle.asked
     if grant is None:

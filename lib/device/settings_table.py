@@ -154,7 +154,7 @@ def _port(values: dict) -> int:
 
 def _window(values: dict) -> int:
     """How long commands are waited for, ms."""
-    return 2000 if values["protocol"] == "lwm2m" else _QUICK
+    return defaults()["listen.window"] if values["protocol"] == "lwm2m" else _QUICK
 
 
 def used(name: str, values: dict) -> bool:

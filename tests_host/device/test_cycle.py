@@ -9,6 +9,8 @@ import pytest
 
 from tests_host.device.world import DAY, HOUR, World
 from tests_host.store.bench import fill
+from tools import journal
+from tools.faults import act
 from tools.scenario import ROOT
 from tools.tables import CYCLE, SETTINGS, literal, moves, states
 
@@ -331,6 +333,30 @@ def test_wakelock_that_vetoes_psm_is_counted_and_reports_go_on():
         world.cut()
         assert world.counters()["psm_vetoed"] == 3  # and one that is not saved yet
         assert world.counters().get("psm_refused", 0) == 0
+
+
+def test_a_modem_that_cannot_say_what_was_granted_refused_nothing():
+    with World({"report.interval": HOUR}) as world:
+        assert world.power_on() == "psm"
+        act.world(world.run, at="error")
+        for _ in range(3):
+            assert world.wake() == "psm"
+        world.power_on()  # for what the wake before it has counted
+        assert len([entry for entry in world.reports() if "water_flow" in entry]) == 4
+        assert world.counters().get("psm_refused", 0) == 0
+
+
+@pytest.mark.parametrize(("needs", "said"), [("dial", ["dialled again, try 1"]),
+                                             ("cfun", ["dialled again, try 1", "radio switched off and on, try 1"])])
+def test_the_journal_counts_the_tries_to_get_the_link_back(needs, said):
+    with World({"report.interval": HOUR}) as world:
+        world.power_on()
+        act.carrier(world.run, pdp_after=needs)
+        world.wake()
+        names = [name for name in journal.FILES if world.flash.exists("state/" + name)]
+        wakes = journal.read({name: world.flash.read("state/" + name) for name in names})
+        texts = [entry.text for entry in wakes[-1].entries]
+        assert [text for text in texts if "try" in text and "next" not in text] == said
 
 
 def test_reading_that_never_has_a_value_makes_no_tight_loop():
